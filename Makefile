@@ -1,0 +1,76 @@
+# `make` alone lists what there is. Everything runs from .venv, which `make setup` fills from the lock files.
+PYTHON ?= python3
+PYTEST ?= .venv/bin/pytest --numprocesses 2
+BIN := .venv/bin
+SOURCES := app migrations tests $(wildcard bench) .ci/scenarios
+
+# uv installs faster, pip comes with Python: either takes the same lock files, and checks the same hashes.
+ifeq ($(shell command -v uv),)
+VENV = $(PYTHON) -m venv .venv
+INSTALL = $(BIN)/python -m pip --disable-pip-version-check --quiet install
+else
+VENV = uv venv --quiet --allow-existing --python $(PYTHON) .venv
+INSTALL = uv pip install --quiet --python $(BIN)/python
+endif
+
+# The floor on age keeps out a release that is withdrawn within days of appearing.
+COMPILE = $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --exclude-newer '4 days' $(LOCK_FLAGS)
+UV ?= uv
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help setup demo test check format format-check lint types imports lock openapi clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+setup: .venv/.dev ## Make .venv from the lock files, with the project itself in it
+
+demo: .venv/.runtime ## Start a server with sample people on http://127.0.0.1:8000
+	$(BIN)/maywe serve --demo
+
+test: .venv/.dev ## Run all tests, on SQLite and PostgreSQL
+	$(PYTEST)
+
+check: format-check lint types imports test ## Run what CI runs, in the same order
+
+format: .venv/.dev ## Format the code
+	$(BIN)/ruff check --fix-only --quiet $(SOURCES)
+	$(BIN)/ruff format $(SOURCES)
+
+format-check: .venv/.dev ## Is the code formatted?
+	$(BIN)/ruff format --check $(SOURCES)
+
+lint: .venv/.dev ## Look for likely mistakes
+	$(BIN)/ruff check $(SOURCES)
+
+types: .venv/.dev ## Check the types
+	$(BIN)/mypy
+
+imports: .venv/.dev ## Check who imports whom
+	$(BIN)/lint-imports
+
+lock: ## Recompile the lock files (needs uv; LOCK_FLAGS=--upgrade takes newer versions)
+	$(COMPILE) pyproject.toml --output-file requirements.lock
+	$(COMPILE) pyproject.toml --extra dev --constraint requirements.lock --output-file requirements-dev.lock
+	echo 'hatchling>=1.27' | $(COMPILE) - --constraint requirements-dev.lock --output-file requirements-build.lock
+
+openapi: .venv/.runtime ## Write openapi/openapi.json from the code
+	mkdir -p openapi
+	$(BIN)/maywe openapi > openapi/openapi.json
+
+clean: ## Remove .venv, caches and build results; var/, which holds data, stays
+	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .benchmarks
+	find app migrations tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Runtime first: it is all that a demo needs. The build backend is locked too, so that nothing is fetched unchecked.
+.venv/.runtime: requirements.lock requirements-build.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Maywe needs Python 3.11 or newer: make PYTHON=python3.13")'
+	$(VENV)
+	$(INSTALL) --require-hashes --requirement requirements.lock --requirement requirements-build.lock
+	$(INSTALL) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.venv/.dev: requirements-dev.lock .venv/.runtime
+	$(INSTALL) --require-hashes --requirement requirements-dev.lock
+	@touch $@

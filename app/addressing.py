@@ -1,0 +1,47 @@
+"""How a caller names a subject, and the digests under which an identifier is looked up."""
+
+from typing import NamedTuple
+
+from app import crypto
+from app.crypto import Secrets
+from app.decision.catalogue import Catalogue
+from app.decision.refusal import Fault, Invalid
+
+
+class Subject(NamedTuple):
+    """A subject as a caller names it: by an identifier (type and id), or by its subject_id. `pointer` is where the request
+    names it."""
+
+    type: str | None = None
+    id: str | None = None
+    subject_id: str | None = None
+    pointer: str = "/subject"
+
+    def __repr__(self) -> str:
+        return "Subject(...)"  # an identifier is never shown by accident
+
+
+class Address(NamedTuple):
+    """An identifier ready for look-up: its digests, the first under the current secret key."""
+
+    type: str
+    normalised: str
+    digests: tuple[bytes, ...]
+
+    def __repr__(self) -> str:
+        return "Address(...)"
+
+
+def address_of(subject: Subject, catalogue: Catalogue, secrets: Secrets) -> Address:
+    """Normalise and hash an identifier. Raises Invalid for an undeclared type or an id that does not normalise."""
+    assert subject.type is not None and subject.id is not None
+    declared = catalogue.identifier_types.get(subject.type)
+    if declared is None:
+        known = ", ".join(sorted(catalogue.identifier_types)) or "none"
+        detail = f"The catalogue declares no such identifier type; it declares: {known}."
+        raise Invalid(Fault(f"{subject.pointer}/type", "unknown-identifier-type", detail))
+    try:
+        normalised = crypto.normalise(declared.normalise, subject.id)
+    except crypto.IdentifierError as error:
+        raise Invalid(Fault(f"{subject.pointer}/id", "invalid-identifier", str(error))) from None
+    return Address(subject.type, normalised, tuple(secrets.identifier_digests(subject.type, normalised)))

@@ -1,0 +1,297 @@
+"""The command line: serve, migrate, keys, catalogue, verify, rebuild, openapi. Thin over the same functions as the doors."""
+
+import asyncio
+import json
+import sys
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+import uvicorn
+
+from app import administering, publishing
+from app.crypto import Secrets
+from app.decision.period import after, parse_period
+from app.decision.refusal import Invalid, Refusal
+from app.main import create_app
+from app.scopes import SCOPES
+from app.settings import Settings, SettingsError, load_settings
+from app.storage import ledger, schema
+from app.storage.database import Database, Unavailable
+from app.storage.store import Store
+from app.telemetry import configure_logging
+
+_T = TypeVar("_T")
+_BELKCASE = "belkcase.yaml"
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="maywe", prog_name="maywe")
+def main() -> None:
+    """Maywe answers other services' question: may we use this for that, about this person, now?"""
+
+
+def _settings() -> Settings:
+    try:
+        return load_settings()
+    except SettingsError as error:
+        raise click.ClickException(str(error)) from None
+
+
+def _with_store(work: Callable[[Store], Awaitable[_T]], settings: Settings | None = None) -> _T:
+    """Run work on the configured database, and say plainly what stands in the way."""
+    settings = settings or _settings()
+
+    async def run() -> _T:
+        current, previous = settings.key_bytes()
+        database = Database(settings.database_url)
+        try:
+            return await work(Store(database, Secrets(current, previous)))
+        finally:
+            await database.close()
+
+    _require_schema(settings)
+    try:
+        return asyncio.run(run())
+    except Invalid as invalid:
+        lines = [f"{fault.pointer or '/'}: {fault.code}: {fault.detail}" for fault in invalid.faults]
+        raise click.ClickException("\n".join(["refused:", *lines])) from None
+    except Refusal as refusal:
+        raise click.ClickException(refusal.detail) from None
+    except Unavailable:
+        raise click.ClickException("the database cannot be reached") from None
+
+
+def _require_schema(settings: Settings) -> None:
+    if settings.is_sqlite and not settings.sqlite_path.exists():
+        raise click.ClickException("there is no database yet: run `maywe serve` or `maywe migrate` first")
+    try:
+        found = administering.schema_revision(settings.database_url)
+    except Unavailable:
+        raise click.ClickException("the database cannot be reached") from None
+    if found != schema.head(settings.database_url):
+        raise click.ClickException("the database is not at the newest schema: run `maywe migrate`")
+
+
+# Serving
+
+
+@main.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
+@click.option("--port", default=8000, show_default=True, type=click.IntRange(0, 65535))
+@click.option("--workers", default=1, show_default=True, type=click.IntRange(1, 256), help="Processes.")
+@click.option("--demo", is_flag=True, help="Add sample people to a new embedded database.")
+def serve(host: str, port: int, workers: int, *, demo: bool) -> None:
+    """Serve. Creates an embedded database that does not exist yet, with the Belkcase catalogue and a first key."""
+    settings = _settings()
+    if settings.is_sqlite and not settings.sqlite_path.exists():
+        _found(settings, f"http://{host}:{port}", demo=demo)
+    _require_schema(settings)
+    settings.key_bytes()
+    configure_logging(settings.log_level, settings.log_format)
+    uvicorn.run(
+        "app.main:serve",
+        factory=True,
+        host=host,
+        port=port,
+        workers=workers,
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        date_header=True,
+        timeout_graceful_shutdown=10,
+    )
+
+
+def _found(settings: Settings, url: str, *, demo: bool) -> None:
+    """Make the embedded database, publish the bundled catalogue, and hand out a first key."""
+    schema.upgrade(settings.database_url)
+
+    async def begin(store: Store) -> str:
+        now = datetime.now(UTC)
+        document = publishing.read_document(_bundled(), is_yaml=True)
+        await administering.publish(store, document, now=now)
+        if demo:
+            await administering.add_sample_people(store, now=now)
+        return await administering.create_key(store, "first", SCOPES, now=now, expires_at=None)
+
+    key = _with_store(begin, settings)
+    click.echo(_WELCOME.format(key=key, url=url), err=True)
+
+
+def _bundled() -> bytes:
+    return files("app").joinpath("catalogues", _BELKCASE).read_bytes()
+
+
+_WELCOME = """
+A new database, with the Belkcase catalogue in force. Your first API key, shown this once:
+
+    {key}
+
+Three commands to try, in another shell:
+
+  # may we send this person offers by e-mail?
+  curl -s {url}/v1/check -H 'Authorization: Bearer {key}' -H 'Content-Type: application/json' \\
+    -d '{{"subject": {{"type": "email", "id": "ada@example.com"}}, "purpose": "email_marketing", "channel": "email"}}'
+
+  # unsubscribe
+  curl -s {url}/v1/choices -H 'Authorization: Bearer {key}' -H 'Content-Type: application/json' \\
+    -d '{{"subject": {{"type": "email", "id": "ada@example.com"}}, "choices": [{{"purpose": "email_marketing", "channel": "email", "choice": "withdraw"}}], "method": "email"}}'
+
+  # poll: everything about this page's purposes, as of now
+  curl -s {url}/v1/check/all -H 'Authorization: Bearer {key}' -H 'Content-Type: application/json' \\
+    -d '{{"subject": {{"type": "email", "id": "ada@example.com"}}}}'
+"""
+
+
+@main.command()
+def migrate() -> None:
+    """Bring the database to the newest schema."""
+    settings = _settings()
+    settings.key_bytes()
+    schema.upgrade(settings.database_url)
+    click.echo("the database is at the newest schema", err=True)
+
+
+# Keys
+
+
+@main.group()
+def keys() -> None:
+    """API keys."""
+
+
+@keys.command("create")
+@click.argument("name")
+@click.option("--scope", "scopes", multiple=True, required=True, type=click.Choice(SCOPES), help="May be repeated.")
+@click.option("--expires", metavar="DURATION", help="An ISO 8601 duration from now, such as P90D.")
+def create_key(name: str, scopes: tuple[str, ...], expires: str | None) -> None:
+    """Make a key and print it, this once, alone on standard output."""
+    now = datetime.now(UTC)
+    try:
+        expires_at = after(now, parse_period(expires)) if expires else None
+    except ValueError:
+        raise click.BadParameter("give an ISO 8601 duration such as P90D", param_hint="--expires") from None
+    click.echo(_with_store(lambda store: administering.create_key(store, name, scopes, now=now, expires_at=expires_at)))
+
+
+@keys.command("list")
+def list_keys() -> None:
+    """List the keys, without their secrets."""
+    found = _with_store(administering.list_keys)
+    now = datetime.now(UTC)
+    for key in found:
+        state = "revoked" if key.revoked_at else "expired" if key.expires_at and key.expires_at <= now else "valid"
+        until = key.expires_at.isoformat(timespec="seconds") if key.expires_at else "-"
+        click.echo(f"{key.key_id}  {state:8}  {until:25}  {key.name}  {' '.join(sorted(key.scopes))}")
+
+
+@keys.command("revoke")
+@click.argument("key_id")
+def revoke_key(key_id: str) -> None:
+    """End a key at once, on every instance."""
+    if not _with_store(lambda store: administering.revoke_key(store, key_id, now=datetime.now(UTC))):
+        raise click.ClickException("there is no valid key with this id")
+    click.echo("revoked", err=True)
+
+
+# Catalogue
+
+
+@main.group()
+def catalogue() -> None:
+    """The catalogue: the privacy notice as data."""
+
+
+_FILE = click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        return publishing.read_document(file.read_bytes(), is_yaml=file.suffix != ".json")
+    except publishing.Unreadable:
+        raise click.ClickException(f"{file} is neither JSON nor YAML, or no object") from None
+
+
+@catalogue.command("lint")
+@_FILE
+def lint_catalogue(file: Path) -> None:
+    """Say what is wrong with a catalogue; exit status 1 if it would be refused. Needs no database."""
+    try:
+        found = publishing.findings(publishing.parse(_read(file)), None, set())
+    except Invalid as invalid:
+        for fault in invalid.faults:
+            click.echo(f"error    {fault.pointer or '/'}  {fault.code}: {fault.detail}")
+        sys.exit(1)
+    for finding in found:
+        click.echo(f"{finding.level:8} {finding.pointer}  {finding.code}: {finding.detail}")
+    if any(finding.level == "error" for finding in found):
+        sys.exit(1)
+    click.echo("no refusals", err=True)
+
+
+@catalogue.command("diff")
+@_FILE
+def diff_catalogue(file: Path) -> None:
+    """Say what publishing a catalogue would change."""
+    document = _read(file)
+    run = _with_store(lambda store: administering.dry_run(store, document, now=datetime.now(UTC)))
+    for name, keys_changed in run.difference._asdict().items():
+        if keys_changed:
+            click.echo(f"{name.replace('_', ' ')}: {', '.join(keys_changed)}")
+    click.echo(f"given consents that would become outdated: {run.consents_outdated}")
+
+
+@catalogue.command("publish")
+@_FILE
+def publish_catalogue(file: Path) -> None:
+    """Publish a catalogue as the next version."""
+    document = _read(file)
+    published = _with_store(lambda store: administering.publish(store, document, now=datetime.now(UTC)))
+    for warning in published.warnings:
+        click.echo(f"warning  {warning.pointer}  {warning.code}: {warning.detail}", err=True)
+    click.echo(f"{published.version} {'published' if published.created else 'was published before'}")
+
+
+@catalogue.command("show")
+def show_catalogue() -> None:
+    """Print the catalogue in force as JSON."""
+    document = _with_store(lambda store: administering.catalogue_in_force(store, now=datetime.now(UTC)))
+    click.echo(json.dumps(document, indent=2, ensure_ascii=False))
+
+
+# Ledger
+
+
+@main.command()
+def verify() -> None:
+    """Walk the whole chain of the ledger; exit status 1 if anything was removed, inserted or altered."""
+
+    async def walk(store: Store) -> ledger.Verification:
+        async with store.database.read() as connection:
+            return await ledger.verify(connection)
+
+    found = _with_store(walk)
+    if found.fault is not None:
+        raise click.ClickException(f"{found.fault}; {found.checked} entries before it are right")
+    click.echo(f"the chain of {found.checked} entries is whole")
+
+
+@main.command()
+@click.option("--check", is_flag=True, help="Only compare; exit status 1 if anything differs.")
+def rebuild(*, check: bool) -> None:
+    """Rebuild the state of every subject from the ledger."""
+    differing = _with_store(lambda store: administering.rebuild(store, only_compare=check))
+    if check and differing:
+        raise click.ClickException(f"{differing} subjects differ from the ledger")
+    click.echo("state and ledger agree" if not differing else f"{differing} subjects rebuilt")
+
+
+@main.command()
+def openapi() -> None:
+    """Print the OpenAPI document."""
+    described = create_app(Settings(secret_key=None)).openapi()
+    click.echo(json.dumps(described, indent=2, ensure_ascii=False, sort_keys=True))

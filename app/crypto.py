@@ -1,0 +1,282 @@
+"""Identifiers, digests, sealing, API keys and opaque ids. Pure: keys are arguments, randomness comes from `secrets`."""
+
+import base64
+import hashlib
+import hmac
+import json
+import re
+import secrets
+import struct
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import idna
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+GENESIS = b"\x00" * 32  # what the first entry of the chain follows
+
+_LONGEST = 512  # characters of an identifier
+_MIN_KEY = 32  # octets of a secret key
+# The Unicode property White_Space. str.strip() would also take the separators U+001C to U+001F, which are controls.
+_WHITE_SPACE = (
+    "\t\n\v\f\r \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u2028\u2029\u202f"
+    "\u205f\u3000"
+)
+_REFUSED = {"Cc", "Cs"}  # controls and lone surrogates
+_REFUSED_IN_LOCAL_PART = _REFUSED | {"Cf", "Zl", "Zp", "Zs"}  # what nobody sees would hide a no from its next look-up
+_HOST = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)*")
+_PHONE = re.compile(r"\+[1-9][0-9]{6,14}")
+_API_KEY = re.compile(r"mw_([a-z0-9]{12})_([A-Za-z0-9_-]{43})")
+
+_SEAL_VERSION = b"\x01"
+_SEAL_HEADER = 1 + 8 + 12  # octets: version, fingerprint of the key, nonce
+_REVISION = struct.Struct(">BQ")
+_REVISION_VERSION = 1
+_LAST_POSITION = 2**63 - 1  # as a database keeps it
+
+
+class IdentifierError(ValueError):
+    """An identifier that does not normalise. The message never contains it."""
+
+
+class SealBroken(Exception):
+    """Sealed under no configured key, for another context, or altered since."""
+
+
+# Identifiers
+
+
+def normalise(kind: Literal["exact", "email", "phone"], text: str) -> str:
+    """The one form of an identifier that is hashed and sealed.
+
+    exact: NFC, trimmed. email: lower case too, the domain in ASCII (UTS #46, non-transitional); dots and plus tags
+    stay. phone: E.164, and nothing else. Normalising twice changes nothing. Raises IdentifierError.
+    """
+    if len(text) > _LONGEST:
+        raise IdentifierError("An identifier has 512 characters at most.")
+    trimmed = unicodedata.normalize("NFC", text).strip(_WHITE_SPACE)
+    if not 1 <= len(trimmed) <= _LONGEST:
+        raise IdentifierError("An identifier has 1 to 512 characters, not counting white space around it.")
+    if _has(trimmed, _REFUSED):
+        raise IdentifierError("An identifier has no control characters and no lone surrogates.")
+    if kind == "email":
+        return _email(trimmed)
+    if kind == "phone" and not _PHONE.fullmatch(trimmed):
+        raise IdentifierError("A phone number is in E.164 form: +, the country code and the number, 7 to 15 digits.")
+    return trimmed
+
+
+def _has(text: str, categories: set[str]) -> bool:
+    return any(unicodedata.category(character) in categories for character in text)
+
+
+def _email(text: str) -> str:
+    local, _, domain = text.rpartition("@")
+    if not local or not domain or "@" in local:
+        raise IdentifierError("An e-mail address has one @, with something before and after it.")
+    if _has(local, _REFUSED_IN_LOCAL_PART):
+        raise IdentifierError("An e-mail address has no spaces and no invisible characters before its @.")
+    host = _host(domain)
+    if host is None:
+        raise IdentifierError("The part of an e-mail address after its @ is a host name.")
+    lowered = unicodedata.normalize("NFC", local.lower())  # lower case can compose where upper case could not
+    if len(lowered) + 1 + len(host) > _LONGEST:
+        raise IdentifierError("An identifier has 512 characters at most.")
+    return f"{lowered}@{host}"
+
+
+def _host(domain: str) -> str | None:
+    """A domain in ASCII (RFC 5891, UTS #46); None if it is no host name."""
+    try:
+        host = idna.encode(domain, uts46=True, std3_rules=True).decode("ascii")
+    except UnicodeError:  # of which IDNAError is one
+        return None
+    return host if _HOST.fullmatch(host) else None
+
+
+# Secret keys
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class _Keys:
+    """What is derived from one secret key: a key for each use, and a name that gives nothing away."""
+
+    identifier: bytes
+    reference: bytes
+    link: bytes
+    cursor: bytes
+    sealing: AESGCM
+    fingerprint: bytes
+
+
+def _derive(key: bytes) -> _Keys:
+    """A key for each use (HKDF-SHA256, RFC 5869)."""
+
+    def use(label: str, length: int = 32) -> bytes:
+        return HKDF(SHA256(), length, salt=None, info=label.encode()).derive(key)
+
+    return _Keys(
+        identifier=use("maywe identifier v1"),
+        reference=use("maywe reference v1"),
+        link=use("maywe link v1"),
+        cursor=use("maywe cursor v1"),
+        sealing=AESGCM(use("maywe sealing v1")),
+        fingerprint=use("maywe fingerprint v1", 8),
+    )
+
+
+class Secrets:
+    """The secret keys in use: new things are made under the current one, old things are known under every one."""
+
+    __slots__ = ("_all",)
+
+    def __init__(self, current: bytes, previous: Sequence[bytes] = ()) -> None:
+        keys = dict.fromkeys([current, *previous])
+        if any(len(key) < _MIN_KEY for key in keys):
+            raise ValueError("a secret key has at least 32 octets")
+        self._all = [_derive(key) for key in keys]
+
+    def __repr__(self) -> str:
+        return f"Secrets({len(self._all)} keys)"
+
+    def __reduce__(self) -> str | tuple[Any, ...]:
+        raise TypeError("secret keys are not copied or pickled")
+
+    @property
+    def fingerprints(self) -> list[str]:
+        """A public name for each key, the current one first: to notice that a database was written under another."""
+        return [keys.fingerprint.hex() for keys in self._all]
+
+    def identifier_digests(self, type: str, normalised: str) -> list[bytes]:
+        """What an identifier is looked up by: HMAC-SHA-256 under the current key, then under each previous one."""
+        if "\0" in type:
+            raise ValueError("an identifier type has no NUL")
+        text = f"{type}\0{normalised}".encode()
+        return [_mac(keys.identifier, text) for keys in self._all]
+
+    def reference_digests(self, text: str) -> list[str]:
+        """What stands in the ledger for free text, in hex: under the current key, then under each previous one."""
+        return [_mac(keys.reference, text.encode()).hex() for keys in self._all]
+
+    def link_tags(self, message: bytes) -> list[bytes]:
+        """What proves that a link was made here: 32 octets under the current key, then under each previous one."""
+        return [_mac(keys.link, message) for keys in self._all]
+
+    def cursor_tags(self, message: bytes) -> list[bytes]:
+        """What proves that a cursor was made here: 32 octets under the current key, then under each previous one."""
+        return [_mac(keys.cursor, message) for keys in self._all]
+
+    def seal(self, plaintext: bytes, context: bytes) -> bytes:
+        """Encrypt (AES-256-GCM) under the current key so that only `unseal` with the same context opens it.
+
+        Nonces are random: one key seals 2^32 times at most (NIST SP 800-38D, 8.3).
+        """
+        nonce = secrets.token_bytes(12)
+        current = self._all[0]
+        return _SEAL_VERSION + current.fingerprint + nonce + current.sealing.encrypt(nonce, plaintext, context)
+
+    def unseal(self, sealed: bytes, context: bytes) -> bytes:
+        """What was sealed for this context, under whichever key. Raises SealBroken."""
+        fingerprint, nonce = sealed[1:9], sealed[9:_SEAL_HEADER]
+        found = next((keys for keys in self._all if keys.fingerprint == fingerprint), None)
+        if found is None or sealed[:1] != _SEAL_VERSION or len(nonce) != 12:
+            raise SealBroken("sealed under no configured key, or no seal")
+        try:
+            return found.sealing.decrypt(nonce, sealed[_SEAL_HEADER:], context)
+        except InvalidTag:
+            raise SealBroken("sealed for another context, or altered since") from None
+
+
+def _mac(key: bytes, message: bytes) -> bytes:
+    return hmac.digest(key, message, "sha256")
+
+
+# API keys
+
+
+def new_api_key() -> tuple[str, str, bytes]:
+    """A new API key: its public id, its full text `mw_<key id>_<secret>` (256 bits), and the digest that is stored."""
+    key_id, secret = _base32(secrets.token_bytes(8))[:12], secrets.token_urlsafe(32)
+    return key_id, f"mw_{key_id}_{secret}", api_key_digest(secret)
+
+
+def read_api_key(text: str) -> tuple[str, str] | None:
+    """The id and the secret of an API key; None if the text is none."""
+    found = _API_KEY.fullmatch(text)
+    return (found[1], found[2]) if found else None
+
+
+def api_key_digest(secret: str) -> bytes:
+    """SHA-256 of the secret of an API key; 256 random bits need no slower hash."""
+    return hashlib.sha256(secret.encode()).digest()
+
+
+def same_digest(one: bytes, other: bytes) -> bool:
+    """Whether two digests are equal, in a time that does not tell where they differ."""
+    return hmac.compare_digest(one, other)
+
+
+# The chain
+
+
+def chain_digest(previous: bytes, entry: bytes) -> bytes:
+    """The digest of an entry of the ledger: SHA-256 over the digest before it (32 octets) and its own octets."""
+    if len(previous) != len(GENESIS):
+        raise ValueError("the previous digest has 32 octets")
+    return hashlib.sha256(b"maywe chain v1\0" + previous + entry).digest()
+
+
+def canonical_json(value: Any) -> bytes:
+    """A JSON value as its one sequence of octets: keys sorted by code point, no spaces, UTF-8.
+
+    Raises ValueError for NaN, infinities and lone surrogates, TypeError for what JSON has no form for.
+    """
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return text.encode()
+
+
+# Opaque ids
+
+
+def new_id(prefix: str = "") -> str:
+    """A new id: the prefix and 128 random bits as 26 lower-case letters and digits, safe in URLs."""
+    return prefix + _base32(secrets.token_bytes(16))
+
+
+def write_revision(epoch: str, position: int) -> str:
+    """A position of the ledger of one epoch, as the opaque text callers get. Raises ValueError."""
+    if not epoch or not 0 <= position <= _LAST_POSITION:
+        raise ValueError("a revision has an epoch, and a position from 0")
+    return _to_base64url(_REVISION.pack(_REVISION_VERSION, position) + epoch.encode())
+
+
+def read_revision(text: str) -> tuple[str, int]:
+    """The epoch and position of a revision. Raises ValueError for any text that `write_revision` did not make."""
+    octets = _from_base64url(text)
+    if len(octets) <= _REVISION.size:
+        raise ValueError("too short for a revision")
+    version, position = _REVISION.unpack_from(octets)
+    if version != _REVISION_VERSION or position > _LAST_POSITION:
+        raise ValueError("no revision")
+    return octets[_REVISION.size :].decode(), position
+
+
+def _base32(octets: bytes) -> str:
+    return base64.b32encode(octets).decode().rstrip("=").lower()
+
+
+def _to_base64url(octets: bytes) -> str:
+    return base64.urlsafe_b64encode(octets).decode().rstrip("=")
+
+
+def _from_base64url(text: str) -> bytes:
+    """Base64url without padding, in its canonical form only (RFC 4648, 3.5). Raises ValueError."""
+    octets = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+    if _to_base64url(octets) != text:
+        raise ValueError("not canonical base64url")
+    return octets

@@ -1,0 +1,265 @@
+"""What a history says at an instant: which noes, objections and restrictions are in force, which consents are valid."""
+
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+
+from app.decision.catalogue import OBJECTABLE, Timeline
+from app.decision.model import ALL_MARKETING, AUTOMATION, NOES, Event, Person, State
+
+END_OF_TIME = datetime.max.replace(tzinfo=UTC)
+
+
+class History:
+    """One subject's own events up to an instant (`until`; None: all that is committed)."""
+
+    def __init__(self, state: State, timeline: Timeline, until: datetime | None) -> None:
+        self._state = state
+        self._timeline = timeline
+        self._until = until
+        self._child = self._latest_child()
+
+    # Reading
+
+    def _counted(self, events: Iterable[Event]) -> list[Event]:
+        return [e for e in events if self._until is None or e.at <= self._until]
+
+    def on(self, purpose: str, *types: str) -> list[Event]:
+        """The events of the given types that name a purpose."""
+        return [e for e in self._counted(self._state.by_purpose.get(purpose, ())) if e.type in types]
+
+    def facts(self, *types: str) -> list[Event]:
+        """The facts of the given types that name no purpose."""
+        return [e for e in self._counted(self._state.facts) if e.type in types]
+
+    def _scope(self, scope: str, choice: str) -> list[Event]:
+        return [e for e in self._counted(self._state.scopes) if e.scope == scope and e.type == choice]
+
+    @property
+    def erased_at(self) -> datetime | None:
+        """The latest erasure behind which this history does not reach."""
+        return max(self._state.erasures, default=None)
+
+    # Sides of a merge
+
+    def _reaches(self, lift: Event, no: Event) -> bool:
+        """Whether something that merely lifts reaches an older no: across a merge only if recorded after it (domain 3.4)."""
+        side: str | None = no.side
+        while side is not None and side != lift.side:
+            side = self._state.sides.get(side)
+        return side is not None
+
+    def _lifted(self, no: Event, lifts: Iterable[Event]) -> bool:
+        return any(lift.at > no.at and self._reaches(lift, no) for lift in lifts)
+
+    # Children
+
+    def _latest_child(self) -> Event | None:
+        facts = self.facts("fact.child")
+        return max(facts, key=lambda e: (e.at, not e.holds, e.until, e.position), default=None)
+
+    @property
+    def child(self) -> Event | None:
+        """The latest established fact about the person being a child."""
+        return self._child
+
+    def given_by_unauthorised_child(self, give: Event) -> bool:
+        """Art. 8(1): a child's consent needs the holder of parental responsibility."""
+        child = self._child
+        return child is not None and not child.holds and child.until is not None and give.at < child.until
+
+    # Consent
+
+    def gives(self, purpose: str) -> list[Event]:
+        """Every consent given for a purpose, on whichever channel, valid or not."""
+        return self.on(purpose, "choice.give")
+
+    def invalidated(self, give: Event) -> bool:
+        """Whether a later decision established that the consent was never valid."""
+        assert give.purpose is not None
+        return any(
+            e.at >= give.at and e.channel in (None, give.channel)
+            for e in self.on(give.purpose, "fact.consent_invalidated")
+        )
+
+    def is_valid(self, give: Event) -> bool:
+        """Whether a consent carries and lifts anything at all. It stays valid after it expired: it was a yes then."""
+        return not self.given_by_unauthorised_child(give) and not self.invalidated(give)
+
+    def valid_gives(self, purpose: str) -> list[Event]:
+        """The valid consents for a purpose, on whichever channel."""
+        return [give for give in self.gives(purpose) if self.is_valid(give)]
+
+    def latest_give(self, purpose: str, channel: str | None) -> Event | None:
+        """The latest valid consent for a purpose and exactly this channel."""
+        return max((g for g in self.valid_gives(purpose) if g.channel == channel), key=_order, default=None)
+
+    # Noes
+
+    def noes(self, purpose: str, channel: str | None) -> list[Event]:
+        """Every no that reaches a purpose on a channel, whether or not something newer outweighs it."""
+        return [e for e in self.on(purpose, *NOES) if channel is None or e.channel in (None, channel)]
+
+    def _lifts(self, purpose: str, channel: str | None) -> list[Event]:
+        return [e for e in self.on(purpose, "choice.withdraw_objection") if e.channel in (None, channel)]
+
+    def _can_be_lifted(self, no: Event) -> bool:
+        """An objection can be taken back; a refusal or withdrawal only where it was taken as one."""
+        assert no.purpose is not None
+        if no.type == "choice.object":
+            return True
+        catalogue = self._timeline.judging(no.at)
+        purpose = catalogue.purposes.get(no.purpose) if catalogue else None
+        return purpose is not None and purpose.rests_on(*OBJECTABLE)
+
+    def noes_in_force(self, purpose: str, channel: str | None) -> list[Event]:
+        """The noes not followed by a newer valid consent for that purpose and channel, nor lifted."""
+        return [no for no, end in self._noes_with_end(purpose, channel) if end is None]
+
+    def _noes_with_end(self, purpose: str, channel: str | None) -> Iterator[tuple[Event, datetime | None]]:
+        gives = [g for g in self.valid_gives(purpose) if g.channel == channel]
+        lifts = self._lifts(purpose, channel)
+        for no in self.noes(purpose, channel):
+            liftable = self._can_be_lifted(no)
+            ends = [g.at for g in gives if g.at > no.at]
+            ends += [e.at for e in lifts if liftable and self._lifted(no, [e])]
+            yield no, min(ends, default=None)
+
+    # Scope objections
+
+    def marketing_objections(self, channel: str | None) -> list[Event]:
+        """Objections to all marketing (Art. 21(2)) that reach a channel, lifted or not."""
+        return [e for e in self._scope(ALL_MARKETING, "choice.object") if e.channel in (None, channel)]
+
+    def marketing_objections_in_force(self, purpose: str, channel: str | None) -> list[Event]:
+        """Those neither lifted, as a scope or for this purpose, nor followed by a newer valid consent."""
+        return [s for s, end in self._marketing_objections_with_end(purpose, channel) if end is None]
+
+    def _marketing_objections_with_end(
+        self, purpose: str, channel: str | None
+    ) -> Iterator[tuple[Event, datetime | None]]:
+        gives = [g for g in self.valid_gives(purpose) if g.channel == channel]
+        lifts = [e for e in self._scope(ALL_MARKETING, "choice.withdraw_objection") if e.channel in (None, channel)]
+        lifts += self._lifts(purpose, channel)
+        for objection in self.marketing_objections(channel):
+            ends = [g.at for g in gives if g.at > objection.at]
+            ends += [e.at for e in lifts if self._lifted(objection, [e])]
+            yield objection, min(ends, default=None)
+
+    def automation_objections_in_force(self, purpose: str) -> list[Event]:
+        """Objections to automated processing, not lifted, nor followed by a newer valid consent for the purpose."""
+        gives = self.valid_gives(purpose)
+        lifts = self._scope(AUTOMATION, "choice.withdraw_objection")
+        return [
+            objection
+            for objection in self._scope(AUTOMATION, "choice.object")
+            if not self._lifted(objection, lifts) and not any(g.at > objection.at for g in gives)
+        ]
+
+    def scope_objections_in_force(self, scope: str) -> list[Event]:
+        """The objections to a scope not lifted as a scope, whatever single purposes it was lifted for."""
+        lifts = self._scope(scope, "choice.withdraw_objection")
+        return [
+            objection
+            for objection in self._scope(scope, "choice.object")
+            if not self._lifted(objection, [e for e in lifts if e.channel in (None, objection.channel)])
+        ]
+
+    def silence_ended(self, purpose: str, channel: str | None, *, marketing: bool) -> datetime | None:
+        """The instant after which a fact may stand in for a choice: when the last no was lifted. None if there never was
+        a no; the end of time while one is in force."""
+        ends = [end for _, end in self._noes_with_end(purpose, channel)]
+        if marketing:
+            ends += [end for _, end in self._marketing_objections_with_end(purpose, channel)]
+        return max((end or END_OF_TIME for end in ends), default=None)
+
+    # Decisions on objections
+
+    def is_overridden(self, no: Event) -> bool:
+        """Whether a later decision with compelling grounds answers this objection, and none upheld it at or after that."""
+        assert no.purpose is not None
+        overrides = self.on(no.purpose, "fact.objection_overridden")
+        upheld = max((e.at for e in self.on(no.purpose, "fact.objection_upheld")), default=None)
+        return any(o.at > no.at and self._reaches(o, no) and (upheld is None or upheld < o.at) for o in overrides)
+
+    def is_upheld_since(self, purpose: str, at: datetime) -> bool:
+        """Whether an objection to the purpose was upheld at or after an instant."""
+        return any(e.at >= at for e in self.on(purpose, "fact.objection_upheld"))
+
+    # Facts
+
+    def open_contracts(self) -> list[Event]:
+        """The latest start of each contract that has not ended since."""
+        by_reference: dict[str | None, Event] = {}
+        for e in sorted(self.facts("fact.contract_started", "fact.contract_ended"), key=_order):
+            by_reference[e.reference] = e
+        return [e for e in by_reference.values() if e.type == "fact.contract_started"]
+
+    def open_restrictions(self, data_categories: Iterable[str] | None = None) -> list[Event]:
+        """The restrictions not lifted for every category they cover, among the asked ones (None: any at all)."""
+        lifts = self.facts("fact.restriction_lifted")
+        return [
+            start
+            for start in self.facts("fact.restriction_started")
+            if self._restricts(start, None if data_categories is None else set(data_categories), lifts)
+        ]
+
+    def _restricts(self, start: Event, asked: set[str] | None, lifts: list[Event]) -> bool:
+        reaching = [lift for lift in lifts if self._lifted(start, [lift])]
+        if any(lift.data_categories is None for lift in reaching):
+            return False
+        lifted = {c for lift in reaching for c in lift.data_categories or ()}
+        if start.data_categories is not None:
+            covered = set(start.data_categories) if asked is None else asked & set(start.data_categories)
+            return not covered <= lifted
+        return asked is None or not asked <= lifted
+
+
+class Hearing:
+    """A person's own history, and what is in force with those it is attached to (domain 3.4): noes, scope objections and
+    open restrictions. Only its own newer valid consent outweighs what it hears."""
+
+    def __init__(self, person: Person, timeline: Timeline, until: datetime | None) -> None:
+        self.own = History(person.own, timeline, until)
+        self.heard = [History(state, timeline, until) for state in person.heard]
+
+    def _unanswered(self, heard: Iterable[Event], gives: list[Event]) -> list[Event]:
+        newest = max((give.at for give in gives), default=None)
+        return [e for e in heard if newest is None or e.at >= newest]
+
+    def _own_gives(self, purpose: str, channel: str | None) -> list[Event]:
+        return [g for g in self.own.valid_gives(purpose) if g.channel == channel]
+
+    def heard_noes(self, purpose: str, channel: str | None) -> list[Event]:
+        """The noes in force with those it is attached to that no own newer consent outweighs."""
+        noes = [no for other in self.heard for no in other.noes_in_force(purpose, channel)]
+        return self._unanswered(noes, self._own_gives(purpose, channel))
+
+    def noes_in_force(self, purpose: str, channel: str | None) -> list[Event]:
+        """Own and heard noes in force on a purpose and channel, oldest first."""
+        return sorted(self.own.noes_in_force(purpose, channel) + self.heard_noes(purpose, channel), key=_order)
+
+    def heard_marketing_objections(self, purpose: str, channel: str | None) -> list[Event]:
+        """Objections to all marketing in force with those it is attached to that no own newer consent outweighs."""
+        objections = [e for other in self.heard for e in other.marketing_objections_in_force(purpose, channel)]
+        return self._unanswered(objections, self._own_gives(purpose, channel))
+
+    def marketing_objections_in_force(self, purpose: str, channel: str | None) -> list[Event]:
+        """Own and heard objections to all marketing in force for a purpose and channel."""
+        return [
+            *self.own.marketing_objections_in_force(purpose, channel),
+            *self.heard_marketing_objections(purpose, channel),
+        ]
+
+    def automation_objections_in_force(self, purpose: str) -> list[Event]:
+        """Own and heard objections to automated processing in force for a purpose."""
+        heard = [e for other in self.heard for e in other.automation_objections_in_force(purpose)]
+        return self.own.automation_objections_in_force(purpose) + self._unanswered(heard, self.own.valid_gives(purpose))
+
+    def open_restrictions(self, data_categories: Iterable[str]) -> list[Event]:
+        """Own and heard restrictions open for any of the categories."""
+        asked = tuple(data_categories)
+        return [e for history in (self.own, *self.heard) for e in history.open_restrictions(asked)]
+
+
+def _order(event: Event) -> tuple[datetime, int, int]:
+    return event.order

@@ -1,0 +1,186 @@
+"""What is held about a person, for the person and for those who answer them: identifiers, standings, history."""
+
+import json
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app import crypto
+from app.addressing import Subject, address_of
+from app.decision.catalogue import Timeline
+from app.decision.history import History
+from app.decision.model import SCOPES, State
+from app.decision.refusal import Unknown
+from app.decision.standing import valid_until
+from app.storage import ledger, subjects
+from app.storage.ledger import Entry, Head
+from app.storage.store import Store
+from app.writing import no_catalogue, subject_erased, unknown_subject
+
+
+class Held(NamedTuple):
+    """One subject as a read found it."""
+
+    state: State
+    head: Head
+    timeline: Timeline
+
+
+async def find(connection: AsyncConnection, store: Store, identifier: Subject, *, head: Head, now: datetime) -> str:
+    """The subject_id of whoever holds an identifier. Raises Unknown."""
+    catalogue = (await store.timeline(connection, head)).judging(now)
+    if catalogue is None:
+        raise no_catalogue()
+    holder = await subjects.holder_of(connection, address_of(identifier, catalogue, store.secrets).digests)
+    if holder is None:
+        raise unknown_subject()
+    return holder.subject_id
+
+
+async def held(connection: AsyncConnection, store: Store, subject_id: str) -> Held:
+    """A subject's state, or that of the one it was merged into. Raises Unknown, or Erased."""
+    snapshot = await subjects.snapshot(connection, subject_ids=[subject_id])
+    person = snapshot.people.get(subject_id)
+    if person is None:
+        raise unknown_subject()
+    if person.own.erased_at is not None:
+        raise subject_erased()
+    return Held(person.own, snapshot.head, await store.timeline(connection, snapshot.head))
+
+
+async def describe(connection: AsyncConnection, store: Store, subject_id: str, *, now: datetime) -> dict[str, Any]:
+    """Everything a subject stands at now."""
+    state, head, timeline = await held(connection, store, subject_id)
+    history = History(state, timeline, None)
+    child = history.child
+    return {
+        "subject_id": state.subject_id,
+        "identifiers": await _identifiers(connection, store, state.subject_id),
+        "standings": _standings(state, timeline, now),
+        "scopes": _scopes(history),
+        "restrictions": [
+            {"event_id": e.id, "since": e.at, "data_categories": e.data_categories} for e in history.open_restrictions()
+        ],
+        "open_contracts": await _contracts(connection, store, history, state.subject_id),
+        "child_until": child.until.date() if child is not None and child.until is not None else None,
+        "erased_at": None,
+        "revision": head.revision,
+    }
+
+
+async def _identifiers(connection: AsyncConnection, store: Store, subject_id: str) -> list[dict[str, Any]]:
+    own = await subjects.identifiers_of(connection, [subject_id])
+    attached = await subjects.identifiers_of(connection, await subjects.attached_to(connection, subject_id))
+    return [
+        {
+            "identifier_id": identifier.identifier_id,
+            "type": identifier.type,
+            "id": store.secrets.unseal(identifier.sealed, identifier.identifier_id.encode()).decode(),
+            "attached": identifier.subject_id != subject_id,
+        }
+        for identifier in (*own, *attached)
+    ]
+
+
+def _standings(state: State, timeline: Timeline, now: datetime) -> list[dict[str, Any]]:
+    return [
+        {
+            "purpose": purpose,
+            "channel": channel or None,
+            "status": standing.status,
+            "basis": standing.basis,
+            "since": standing.since,
+            "valid_until": _ends(state, purpose, standing.event_id, timeline, now),
+            "event_id": standing.event_id,
+            "version": standing.version,
+        }
+        for purpose, by_channel in sorted(state.standings.items())
+        for channel, standing in sorted(by_channel.items())
+    ]
+
+
+def _ends(state: State, purpose: str, event_id: str | None, timeline: Timeline, now: datetime) -> datetime | None:
+    give = next((e for e in state.by_purpose.get(purpose, ()) if e.id == event_id and e.type == "choice.give"), None)
+    meaning = timeline.purpose_at(purpose, now)
+    return valid_until(give, meaning, timeline, now) if give is not None and meaning is not None else None
+
+
+def _scopes(history: History) -> dict[str, str | None]:
+    """`objected` or null per scope; an objection limited to a channel stands beside it under scope:channel."""
+    told: dict[str, str | None] = dict.fromkeys(SCOPES)
+    for scope in SCOPES:
+        for objection in history.scope_objections_in_force(scope):
+            told[f"{scope}:{objection.channel}" if objection.channel else scope] = "objected"
+    return told
+
+
+async def _contracts(
+    connection: AsyncConnection, store: Store, history: History, subject_id: str
+) -> list[dict[str, Any]]:
+    evidence = await subjects.evidence_of(connection, subject_id)
+    return [
+        {"event_id": e.id, "since": e.at, "reference": _unsealed(store, e.id, evidence).get("reference")}
+        for e in history.open_contracts()
+    ]
+
+
+def _unsealed(store: Store, event_id: str, evidence: dict[str, bytes]) -> dict[str, Any]:
+    sealed = evidence.get(event_id)
+    content: dict[str, Any] = json.loads(store.secrets.unseal(sealed, event_id.encode())) if sealed is not None else {}
+    return content
+
+
+class Page(NamedTuple):
+    """A part of a history, oldest first; `next` names the place to go on from."""
+
+    entries: list[dict[str, Any]]
+    next: str
+    has_more: bool
+
+
+async def history_of(
+    connection: AsyncConnection, store: Store, subject_id: str, *, after: str | None, limit: int
+) -> Page:
+    """A person's history in full, with the evidence unsealed. Raises Unknown, or Erased."""
+    state, head, _ = await held(connection, store, subject_id)
+    start = _position(after, head)
+    component = await subjects.component_of(connection, state.subject_id)
+    entries = await ledger.of_subjects(connection, component, after=start, limit=limit + 1)
+    evidence = await subjects.evidence_of(connection, state.subject_id)
+    page = entries[:limit]
+    last = page[-1].position if page else start
+    told = [_entry(entry, _unsealed(store, entry.event_id, evidence)) for entry in page]
+    return Page(told, crypto.write_revision(head.epoch, last), len(entries) > limit)
+
+
+def _position(after: str | None, head: Head) -> int:
+    if after is None:
+        return 0
+    try:
+        epoch, position = crypto.read_revision(after)
+    except ValueError:
+        epoch, position = "", 0
+    if epoch != head.epoch:
+        raise Unknown("unknown-place", "`after` names no place in this history; take it from `next`.")
+    return position
+
+
+def _entry(entry: Entry, evidence: dict[str, Any]) -> dict[str, Any]:
+    details = {
+        name: value for name, value in entry.data.items() if name not in ("standings", "evidence", "reference", "kept")
+    }
+    return {
+        "event_id": entry.event_id,
+        "type": entry.type,
+        "purpose": entry.purpose,
+        "channel": entry.channel,
+        "scope": entry.scope,
+        "occurred_at": entry.occurred_at,
+        "recorded_at": entry.recorded_at,
+        "details": details | evidence,
+        "standings": [
+            {name: row[name] for name in ("purpose", "channel", "status", "previous_status", "version", "effective")}
+            for row in entry.data.get("standings", ())
+        ],
+    }

@@ -1,0 +1,286 @@
+"""May we use this for that, about this person, now? One question, many, or everything at once."""
+
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Body
+from fastapi.responses import Response as HttpResponse
+from pydantic import Field, ValidationError, create_model
+from starlette.exceptions import HTTPException
+
+from app import crypto
+from app.asking import Answers, Asked, ask, ask_all, hint
+from app.decision.catalogue import Catalogue
+from app.decision.model import Decision, Question
+from app.decision.refusal import Fault, Invalid
+from app.doors.dependencies import JSON_BODY, Now, TheCaller, encoded, scoped
+from app.doors.problems import ErrorItem, faults_of, responses
+from app.doors.words import Flag, Instant, Jurisdiction, Key, NamedSubject, Request, Response, Text
+
+router = APIRouter(
+    prefix="/v1/check",
+    tags=["check"],
+    dependencies=[scoped("check"), JSON_BODY],
+    responses=responses(400, 401, 403, 409, 413, 415, 422, 503),
+)
+
+BATCH_LIMIT = 1000
+
+_FIELDS: dict[str, Any] = {
+    "subject": (NamedSubject, Field(examples=[{"type": "customer", "id": "c-42"}])),
+    "purpose": (Key, Field(examples=["offers"])),
+    "data_categories": (
+        Annotated[list[Key], Field(min_length=1, max_length=200)] | None,
+        Field(
+            default=None, description="What is used; by default all that the purpose declares.", examples=[["email"]]
+        ),
+    ),
+    "channel": (Key | None, Field(default=None, examples=["email"])),
+    "recipient": (Key | None, Field(default=None, description="A third party the data would go to.", examples=[None])),
+    "jurisdiction": (Jurisdiction | None, Field(default=None, description="Where the person is.", examples=["DE"])),
+    "operation": (Literal["use", "store", "disclose"], Field(default="use")),
+    "automated": (Flag, Field(default=False, description="Whether this is solely automated.")),
+    "gpc": (Flag, Field(default=False, description="Whether the browser sends Sec-GPC: 1.")),
+    "data_collected_at": (Instant | None, Field(default=None, examples=[None])),
+    "as_of": (Instant | None, Field(default=None, description="Ask what held then.", examples=[None])),
+    "at_least": (Text | None, Field(default=None, description="A revision the answer must include.", examples=[None])),
+    "explain": (Flag, Field(default=False, description="Add `considered`: each step and ground, and why not.")),
+}
+CheckRequest = create_model(
+    "CheckRequest", __base__=Request, __doc__="A question; only subject and purpose are required.", **_FIELDS
+)
+Defaults = create_model(
+    "Defaults",
+    __base__=Request,
+    __doc__="Question fields for every check of the batch that does not say otherwise.",
+    **{name: (Any, Field(default=None)) for name in _FIELDS},
+)
+
+
+class DeterminingEvent(Response):
+    """An event that determined the answer."""
+
+    event_id: str
+    type: str
+    occurred_at: Instant
+    notice: str | None
+
+
+class Considered(Response):
+    """One step or ground that was looked at."""
+
+    step: str
+    holds: bool
+    reason: str | None
+    basis: str | None
+    reference: str | None
+
+
+class CheckResponse(Response):
+    """The answer, yes or no, with its reason. `basis` is null on every no, and on the two answers that need none."""
+
+    decision: bool
+    reason: str
+    basis: str | None
+    purpose: str
+    channel: str | None
+    failing_data_categories: list[str]
+    obligations: list[str]
+    determining: list[DeterminingEvent]
+    valid_until: Instant | None
+    revision: str
+    catalogue_version: str | None
+    decision_id: str
+    evaluated_at: Instant
+    hint: str | None = None
+    considered: list[Considered] | None = None
+
+
+class BatchItem(Response):
+    """The answer to one check of a batch; `errors` only with the reason invalid_question."""
+
+    id: str | None
+    decision: bool
+    reason: str
+    basis: str | None = None
+    purpose: str | None = None
+    channel: str | None = None
+    failing_data_categories: list[str] = []
+    obligations: list[str] = []
+    determining: list[DeterminingEvent] = []
+    valid_until: Instant | None = None
+    hint: str | None = None
+    considered: list[Considered] | None = None
+    errors: list[ErrorItem] | None = None
+
+
+class BatchResponse(Response):
+    """The answers in the order of the checks, all at one revision."""
+
+    revision: str
+    catalogue_version: str
+    decision_id: str
+    evaluated_at: Instant
+    decisions: list[BatchItem]
+
+
+class BatchRequest(Request):
+    """1 to 1,000 checks. An item that is malformed is answered `invalid_question`; the rest stand."""
+
+    defaults: Defaults = Field(default_factory=Defaults)  # type: ignore[valid-type]
+    checks: list[Any] = Field(
+        min_length=1,
+        examples=[
+            [{"id": "a", "subject": {"type": "customer", "id": "c-42"}, "purpose": "offers", "channel": "email"}]
+        ],
+    )
+
+
+class AllRequest(Request):
+    """Every enabled purpose and channel about one person: what a storefront asks once per page."""
+
+    subject: NamedSubject = Field(examples=[{"type": "customer", "id": "c-42"}])
+    jurisdiction: Jurisdiction | None = Field(default=None, examples=["DE"])
+    gpc: Flag = False
+
+
+@router.post("", response_model=CheckResponse, summary="Ask one question")
+async def check(request: CheckRequest, caller: TheCaller, now: Now) -> HttpResponse:  # type: ignore[valid-type]
+    """Answers 200 for every computed answer, yes or no."""
+    asked, revisions = _asked(request, now)
+    answers = await _ask(caller, [asked], now, revisions)
+    decision = answers.decisions[0]
+    if isinstance(decision, Invalid):
+        raise decision
+    content = _told(decision, asked.question, answers.catalogue, explain=request.explain)  # type: ignore[attr-defined]
+    content |= {
+        "revision": answers.head.revision,
+        "catalogue_version": decision.catalogue_version,
+        "decision_id": crypto.new_id("dec_"),
+        "evaluated_at": now,
+    }
+    return encoded(content)
+
+
+@router.post("/batch", response_model=BatchResponse, summary="Ask up to 1,000 questions of one snapshot")
+async def check_batch(request: BatchRequest, caller: TheCaller, now: Now) -> HttpResponse:
+    """One revision for all answers."""
+    if len(request.checks) > BATCH_LIMIT:
+        raise HTTPException(413)
+    defaults = request.defaults.model_dump(exclude_unset=True)  # type: ignore[attr-defined]
+    items = [_read_item(item, defaults, now) for item in request.checks]
+    asked = [item for item in items if not isinstance(item, Invalid)]
+    answers = await _ask(caller, [a for a, _, _ in asked], now, [r for _, revisions, _ in asked for r in revisions])
+    decided = iter(zip(asked, answers.decisions, strict=True))
+    decisions = []
+    for sent, item in zip(request.checks, items, strict=True):
+        answer: dict[str, Any] = {"id": _id_of(sent)}
+        if isinstance(item, Invalid):
+            decisions.append(answer | _invalid(item))
+            continue
+        (question, _, explain), decision = next(decided)
+        if isinstance(decision, Invalid):
+            decisions.append(answer | _invalid(decision))
+        else:
+            decisions.append(answer | _told(decision, question.question, answers.catalogue, explain=explain))
+    return encoded(_together(answers, now, decisions))
+
+
+@router.post("/all", response_model=BatchResponse, summary="Ask about every purpose and channel")
+async def check_all(request: AllRequest, caller: TheCaller, now: Now) -> HttpResponse:
+    """Every enabled purpose and channel of the catalogue in force, with its decision."""
+    subject = request.subject.as_subject()
+    async with caller.store.database.read() as connection:
+        answers, questions = await ask_all(
+            connection, caller.store, subject, jurisdiction=request.jurisdiction, gpc=request.gpc, now=now
+        )
+        await caller.confirm(connection, answers.head, now)
+    decisions = []
+    for question, decision in zip(questions, answers.decisions, strict=True):
+        if isinstance(decision, Invalid):
+            raise decision
+        decisions.append({"id": None} | _told(decision, question, answers.catalogue, explain=False))
+    return encoded(_together(answers, now, decisions))
+
+
+async def _ask(caller: TheCaller, asked: list[Asked], now: Now, revisions: list[str]) -> Answers:
+    async with caller.store.database.read() as connection:
+        answers = await ask(connection, caller.store, asked, now=now, at_least=revisions)
+        await caller.confirm(connection, answers.head, now)
+    return answers
+
+
+def _asked(request: Any, now: Now) -> tuple[Asked, list[str]]:
+    if request.as_of is not None and request.as_of > now:
+        raise Invalid(Fault("/as_of", "as-of-in-future", "What will hold is not known; as_of lies in the past."))
+    categories = request.data_categories
+    question = Question(
+        purpose=request.purpose,
+        data_categories=None if categories is None else tuple(dict.fromkeys(categories)),
+        channel=request.channel,
+        recipient=request.recipient,
+        jurisdiction=request.jurisdiction,
+        operation=request.operation,
+        automated=request.automated,
+        gpc=request.gpc,
+        data_collected_at=request.data_collected_at,
+        as_of=request.as_of,
+    )
+    return Asked(request.subject.as_subject(), question), [request.at_least] if request.at_least else []
+
+
+def _read_item(item: Any, defaults: dict[str, Any], now: Now) -> tuple[Asked, list[str], bool] | Invalid:
+    if not isinstance(item, dict):
+        return Invalid(Fault("", "invalid-question", "A check is an object."))
+    fields = {name: value for name, value in item.items() if name != "id"}
+    body = defaults | fields
+    try:
+        request: Any = CheckRequest.model_validate(body)
+        asked, revisions = _asked(request, now)
+    except ValidationError as error:
+        found = [{**e, "loc": ("body", *e["loc"])} for e in error.errors(include_input=False, include_url=False)]
+        return Invalid(*faults_of(found, body))
+    except Invalid as invalid:
+        return invalid
+    return asked, revisions, request.explain
+
+
+def _id_of(item: Any) -> str | None:
+    """The caller's own name for a check, given back so that answers can be told apart."""
+    sent = item.get("id") if isinstance(item, dict) else None
+    return sent if isinstance(sent, str) and len(sent) <= 512 and sent.isprintable() else None
+
+
+def _invalid(invalid: Invalid) -> dict[str, Any]:
+    return {"decision": False, "reason": "invalid_question", "errors": [fault._asdict() for fault in invalid.faults]}
+
+
+def _together(answers: Answers, now: Now, decisions: list[dict[str, Any]]) -> dict[str, Any]:
+    return {
+        "revision": answers.head.revision,
+        "catalogue_version": answers.catalogue.version,
+        "decision_id": crypto.new_id("dec_"),
+        "evaluated_at": now,
+        "decisions": decisions,
+    }
+
+
+def _told(decision: Decision, question: Question, catalogue: Catalogue, *, explain: bool) -> dict[str, Any]:
+    told = {
+        "decision": decision.decision,
+        "reason": decision.reason,
+        "basis": decision.basis,
+        "purpose": question.purpose,
+        "channel": question.channel,
+        "failing_data_categories": decision.failing_data_categories,
+        "obligations": decision.obligations,
+        "determining": [
+            {"event_id": e.id, "type": e.type, "occurred_at": e.at, "notice": e.notice} for e in decision.determining
+        ],
+        "valid_until": decision.valid_until,
+    }
+    nearest = hint(decision, question, catalogue)
+    if nearest is not None:
+        told["hint"] = nearest
+    if explain:
+        told["considered"] = [c._asdict() for c in decision.considered]
+    return told

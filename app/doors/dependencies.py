@@ -1,0 +1,221 @@
+"""The words every door speaks: the store, the clock, the caller and the unit of work."""
+
+import hashlib
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Annotated, Any, NamedTuple
+
+import msgspec
+from fastapi import Depends, Header, Request, Response
+from sqlalchemy.ext.asyncio import AsyncConnection
+from starlette.exceptions import HTTPException
+
+from app.decision.refusal import Conflicting, Denied, Fault, Invalid
+from app.storage import idempotency, ledger
+from app.storage.idempotency import Answer
+from app.storage.keys import ApiKey
+from app.storage.ledger import Head
+from app.storage.store import Store, is_current
+from app.writing import Unit
+
+_KEY_LENGTH = 255
+
+
+def the_store(request: Request) -> Store:
+    """The store of this application."""
+    store: Store = request.app.state.store
+    return store
+
+
+def now() -> datetime:
+    """The clock."""
+    return datetime.now(UTC)
+
+
+TheStore = Annotated[Store, Depends(the_store)]
+Now = Annotated[datetime, Depends(now)]
+
+
+class Caller(NamedTuple):
+    """Who calls, with a valid key."""
+
+    key: ApiKey
+    store: Store
+
+    @property
+    def key_id(self) -> str:
+        """The public part of the key."""
+        return self.key.key_id
+
+    def require(self, *scopes: str) -> None:
+        """Raise Denied unless the key has one of the scopes."""
+        if not self.key.scopes & set(scopes):
+            detail = f"This API key lacks the scope {' or '.join(scopes)}."
+            raise Denied("insufficient-scope", detail)
+
+    async def confirm(self, connection: AsyncConnection, head: Head, now: datetime) -> None:
+        """Raise Denied if the key changed since it was last known, as the ledger head says, and is no longer valid."""
+        if await self.store.refresh_keys(connection, head):
+            key = self.store.key(self.key_id)
+            if (
+                key is None
+                or key.digest != self.key.digest
+                or key.scopes != self.key.scopes
+                or not is_current(key, now)
+            ):
+                raise Denied("invalid-key", "This API key is expired or revoked.")
+
+
+def caller(request: Request) -> Caller:
+    """The caller the edge identified."""
+    return Caller(request.scope["caller"], request.app.state.store)
+
+
+TheCaller = Annotated[Caller, Depends(caller)]
+
+
+async def json_body(request: Request) -> None:
+    """Refuse bodies that do not say they are JSON."""
+    content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if content_type != "application/json" and not content_type.endswith("+json"):
+        raise HTTPException(415)
+
+
+def encoded(content: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    """An answer as JSON; instants as RFC 3339 with Z."""
+    return Response(msgspec.json.encode(content), status, headers, "application/json")
+
+
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        description="Quoted or bare, up to 255 characters. The same key with the same body gets the stored answer for 24 hours.",
+    ),
+]
+
+
+class Write:
+    """One write: admitted, done in one unit of work, committed, and only then answered."""
+
+    def __init__(self, request: Request, caller: TheCaller, now: Now, idempotency_key: IdempotencyKey = None) -> None:
+        self._request = request
+        self._idempotency_key = _bare(idempotency_key)
+        self.caller = caller
+        self.now = now
+
+    async def perform(self, work: Callable[[Unit], Awaitable[Any]], status: int) -> Response:
+        """Do the work; the answer leaves only after the commit."""
+
+        async def in_unit(connection: AsyncConnection) -> Any:
+            return await work(await Unit.begin(connection, self.caller.store, self.now))
+
+        return await self.perform_on_connection(in_unit, status)
+
+    async def perform_on_connection(self, work: Callable[[AsyncConnection], Awaitable[Any]], status: int) -> Response:
+        """The same for work that begins its unit itself. `work` returns the content of the answer, or an (status, content)
+        pair."""
+        store, claim = self.caller.store, (self.caller.key_id, self._idempotency_key or "")
+        running: set[tuple[str, str]] = self._request.app.state.running
+        fingerprint = await self._fingerprint()
+        if self._idempotency_key is None:
+            answer, _ = await store.database.write(lambda connection: self._answer(connection, work, status, None))
+            return _response(answer)
+        if claim in running:
+            raise _still_running()
+        running.add(claim)
+        try:
+            answer, replayed = await store.database.write(
+                lambda connection: self._answer(connection, work, status, fingerprint)
+            )
+        finally:
+            running.discard(claim)
+        return _response(answer, replayed=replayed)
+
+    async def _answer(
+        self,
+        connection: AsyncConnection,
+        work: Callable[[AsyncConnection], Awaitable[Any]],
+        status: int,
+        fingerprint: bytes | None,
+    ) -> tuple[Answer, bool]:
+        await self.caller.confirm(connection, await ledger.head(connection), self.now)
+        key_id, key = self.caller.key_id, self._idempotency_key
+        if fingerprint is not None and key is not None:
+            if not await idempotency.begin(connection, key_id, key):
+                raise _still_running()
+            stored = await idempotency.find(connection, key_id, key, now=self.now)
+            if stored is not None:
+                return _replay(stored, fingerprint), True
+        content = await work(connection)
+        if isinstance(content, tuple):
+            status, content = content
+        answer = Answer(fingerprint or b"", status, msgspec.json.encode(content))
+        if fingerprint is not None and key is not None:
+            await idempotency.store(connection, key_id, key, answer, now=self.now)
+        return answer, False
+
+    async def _fingerprint(self) -> bytes:
+        what = f"{self._request.method} {self._request.url.path}?{self._request.url.query}\n".encode()
+        return hashlib.sha256(what + await self._request.body()).digest()
+
+
+def _bare(header: str | None) -> str | None:
+    """The key without its quotes (a structured field string, or the bare form many send)."""
+    if header is None:
+        return None
+    bare = header[1:-1] if len(header) > 1 and header.startswith('"') and header.endswith('"') else header
+    if not 0 < len(bare) <= _KEY_LENGTH or not bare.isprintable() or not bare.isascii():
+        detail = f"An Idempotency-Key has 1 to {_KEY_LENGTH} printable ASCII characters."
+        raise Invalid(Fault("header:Idempotency-Key", "invalid-idempotency-key", detail))
+    return bare
+
+
+def _replay(stored: Answer, fingerprint: bytes) -> Answer:
+    if stored.fingerprint != fingerprint:
+        detail = "This Idempotency-Key was used with another request; use a new one."
+        raise Invalid(Fault("header:Idempotency-Key", "idempotency-key-reused", detail))
+    return stored
+
+
+def _still_running() -> Conflicting:
+    return Conflicting("idempotency-in-progress", "A request with this Idempotency-Key is still running.")
+
+
+def _response(answer: Answer, *, replayed: bool = False) -> Response:
+    headers = {"Idempotency-Replayed": "true"} if replayed else None
+    return Response(answer.body, answer.status, headers, "application/json")
+
+
+def scoped(*scopes: str) -> Any:
+    """A dependency: the caller's key must have one of the scopes."""
+
+    def require(caller: TheCaller) -> None:
+        caller.require(*scopes)
+
+    return Depends(require)
+
+
+JSON_BODY = Depends(json_body)
+
+
+class Reading:
+    """One read by a caller whose key is confirmed in it."""
+
+    def __init__(self, caller: TheCaller, now: Now) -> None:
+        self.caller = caller
+        self.store = caller.store
+        self.now = now
+
+    @asynccontextmanager
+    async def begin(self) -> AsyncGenerator[tuple[AsyncConnection, Head]]:
+        """A connection, and where the ledger ends."""
+        async with self.store.database.read() as connection:
+            head = await ledger.head(connection)
+            await self.caller.confirm(connection, head, self.now)
+            yield connection, head
+
+
+TheReading = Annotated[Reading, Depends()]
+TheWrite = Annotated[Write, Depends()]

@@ -1,0 +1,54 @@
+"""Puts the parts together: settings, store, doors."""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+
+from fastapi import FastAPI
+
+from app.crypto import Secrets
+from app.doors import catalogue, check, choices, facts, health, openapi, problems, subjects
+from app.doors.edge import Edge
+from app.settings import Settings, load_settings
+from app.storage import schema
+from app.storage.database import Database
+from app.storage.store import Store
+from app.telemetry import configure_logging
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The application for these settings. Connects to nothing until it is started."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
+        current, previous = settings.key_bytes()
+        database = Database(settings.database_url)
+        app.state.store = Store(database, Secrets(current, previous))
+        app.state.schema_head = schema.head(settings.database_url)
+        app.state.running = set()
+        yield
+        await database.close()
+
+    app = FastAPI(
+        title="Maywe",
+        version=version("maywe"),
+        summary="May we use this for that, about this person, now?",
+        description=openapi.DESCRIPTION,
+        lifespan=lifespan,
+        redirect_slashes=False,
+        separate_input_output_schemas=False,
+        redoc_url=None,
+    )
+    problems.install(app)
+    for door in (check, choices, facts, subjects, catalogue, health):
+        app.include_router(door.router)
+    openapi.install(app)
+    app.add_middleware(Edge, store=lambda: app.state.store)
+    return app
+
+
+def serve() -> FastAPI:
+    """The application as `maywe serve` starts it in each worker: settings from the environment."""
+    settings = load_settings()
+    configure_logging(settings.log_level, settings.log_format)
+    return create_app(settings)

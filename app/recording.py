@@ -1,0 +1,240 @@
+"""Choices and facts: judged by the catalogue, then recorded. The one way they are written, whichever door they came through."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+
+from app import crypto
+from app.addressing import Subject
+from app.decision.catalogue import MARKETING
+from app.decision.fold import Change, current_channels, repeated, standings
+from app.decision.history import History
+from app.decision.model import ALL_MARKETING, NOES, SCOPES, Event, State
+from app.decision.refusal import Fault, Invalid
+from app.judging import Choice, Fact, faults_of_choices, faults_of_facts
+from app.storage import ledger
+from app.writing import Unit
+
+_LEAD = timedelta(seconds=60)  # clocks differ: an event this little ahead happened when it was recorded
+
+
+class Circumstances(NamedTuple):
+    """How something was said or established: what makes it demonstrable (Art. 7(1)). The free text is sealed."""
+
+    key_id: str
+    method: str | None = None
+    notice: str | None = None
+    language: str | None = None
+    actor_kind: str | None = None
+    actor_reference: str | None = None
+    evidence: dict[str, Any] | None = None
+    occurred_at: datetime | None = None
+
+
+class Recorded(NamedTuple):
+    """What became of one choice or fact on one standing: `event_id` is the event now in force."""
+
+    event_id: str
+    type: str
+    purpose: str | None
+    channel: str | None
+    scope: str | None
+    effective: bool
+    status: str | None
+    version: int | None
+    occurred_at: datetime
+    recorded_at: datetime
+
+
+class Record(NamedTuple):
+    """The answer to a write."""
+
+    subject_id: str
+    revision: str
+    events: list[Recorded]
+
+
+async def record_choices(unit: Unit, subject: Subject, choices: Sequence[Choice], how: Circumstances) -> Record:
+    """Record what a person decided: all choices or none, at one instant. Raises Invalid with every fault found."""
+    at = _when(how.occurred_at, unit.now, "/occurred_at")
+    faults = faults_of_choices(choices, how.notice, how.method, unit.timeline, at or unit.now)
+    if faults:
+        raise Invalid(*faults)
+    state = await unit.hold(subject)
+    at = at or unit.after_all(state)
+    events: list[Recorded] = []
+    for choice in choices:
+        event = Event(
+            id=crypto.new_id("evt_"),
+            type=f"choice.{choice.choice}",
+            at=at,
+            position=0,
+            side=state.side,
+            purpose=choice.purpose,
+            channel=choice.channel,
+            scope=choice.scope,
+            notice=how.notice,
+            explicit=choice.explicit,
+        )
+        events += await _record_choice(unit, state, event, how)
+    return Record(state.subject_id, await unit.finish(), events)
+
+
+async def _record_choice(unit: Unit, state: State, event: Event, how: Circumstances) -> list[Recorded]:
+    purposes = _concerned(state, event, unit)
+    known = repeated(state, event)
+    if known is not None:
+        recorded_at = await ledger.recorded_at(unit.connection, known.id)
+        now = standings(state, purposes, unit.timeline, unit.now)
+        changes = [Change(purpose, channel, standing, standing) for (purpose, channel), standing in now.items()]
+        return _told(state, known, changes, recorded_at=recorded_at, scope_before=_scope(state, event, unit), unit=unit)
+    scope_before = _scope(state, event, unit)
+    changes = unit.place(state, event, purposes, data=_how(how), sealed=_sealed(how))
+    recorded_at = max(unit.now, event.at)
+    return _told(state, event, changes, recorded_at=recorded_at, scope_before=scope_before, unit=unit)
+
+
+def _concerned(state: State, event: Event, unit: Unit) -> list[str]:
+    """The purposes whose standings a choice can change."""
+    if event.purpose is not None:
+        return [event.purpose]
+    if event.scope != ALL_MARKETING:
+        return []
+    known = {p: unit.timeline.purpose_at(p, unit.now) for p in state.by_purpose}
+    return [p for p, purpose in known.items() if purpose is not None and purpose.kind in MARKETING]
+
+
+def _scope(state: State, event: Event, unit: Unit) -> bool:
+    """Whether an objection to the scope of a choice, on its channel, is in force."""
+    if event.scope is None:
+        return False
+    objections = History(state, unit.timeline, None).scope_objections_in_force(event.scope)
+    return any(e.channel in (None, event.channel) for e in objections)
+
+
+def _told(
+    state: State, event: Event, changes: list[Change], *, recorded_at: datetime, scope_before: bool, unit: Unit
+) -> list[Recorded]:
+    """One entry per standing a choice reaches; for a scope one of its own, then one per standing it changed."""
+    told = []
+    if event.scope is not None:
+        objected = _scope(state, event, unit)
+        status = "objected" if objected else None
+        effective = objected != scope_before
+        told.append(_recorded(event, event.id, None, event.channel, effective, status, None, recorded_at))
+        changes = [change for change in changes if change.effective]
+    elif event.channel is not None:
+        changes = [change for change in changes if change.channel == event.channel]
+    for change in changes:
+        now = change.standing
+        in_force = now.event_id or event.id
+        told.append(
+            _recorded(
+                event,
+                in_force,
+                change.purpose,
+                change.channel,
+                change.effective,
+                now.status,
+                now.version or None,
+                recorded_at,
+            )
+        )
+    return told
+
+
+def _recorded(
+    event: Event,
+    event_id: str,
+    purpose: str | None,
+    channel: str | None,
+    effective: bool,  # noqa: FBT001
+    status: str | None,
+    version: int | None,
+    recorded_at: datetime,
+) -> Recorded:
+    return Recorded(
+        event_id, event.type, purpose, channel, event.scope, effective, status, version, event.at, recorded_at
+    )
+
+
+async def record_facts(unit: Unit, subject: Subject, facts: Sequence[Fact], how: Circumstances) -> Record:
+    """Record what the controller established: all facts or none. Raises Invalid with every fault found."""
+    instants = [
+        _when(fact.occurred_at or how.occurred_at, unit.now, f"/facts/{n}/occurred_at") for n, fact in enumerate(facts)
+    ]
+    faults = faults_of_facts(facts, unit.timeline, unit.now)
+    if faults:
+        raise Invalid(*faults)
+    state = await unit.hold(subject)
+    faults = _objections_missing(state, facts)
+    if faults:
+        raise Invalid(*faults)
+    now = unit.after_all(state)
+    events = [await _record_fact(unit, state, fact, at or now, how) for fact, at in zip(facts, instants, strict=True)]
+    return Record(state.subject_id, await unit.finish(), events)
+
+
+def _objections_missing(state: State, facts: Sequence[Fact]) -> list[Fault]:
+    return [
+        Fault(
+            f"/facts/{n}/purpose",
+            "no-objection",
+            "This person never objected to the purpose: there is nothing to override.",
+        )
+        for n, fact in enumerate(facts)
+        if fact.fact == "objection_overridden"
+        and not any(e.type in NOES for e in state.by_purpose.get(fact.purpose or "", ()))
+    ]
+
+
+async def _record_fact(unit: Unit, state: State, fact: Fact, at: datetime, how: Circumstances) -> Recorded:
+    event = Event(
+        id=crypto.new_id("evt_"),
+        type=f"fact.{fact.fact}",
+        at=at,
+        position=0,
+        side=state.side,
+        purpose=fact.purpose,
+        channel=fact.channel,
+        notice=fact.notice,
+        reference=_reference(unit, state, fact.reference),
+        data_categories=fact.data_categories,
+        until=fact.until,
+        holds=fact.holds,
+    )
+    known = repeated(state, event)
+    if known is not None:
+        recorded_at = await ledger.recorded_at(unit.connection, known.id)
+        return _recorded(known, known.id, event.purpose, event.channel, False, None, None, recorded_at)
+    purposes = [fact.purpose] if fact.purpose else list(state.by_purpose) if fact.fact == "child" else []
+    unit.place(state, event, purposes, data=_how(how) | fact.flags, sealed=_sealed(how) | fact.sealed)
+    return _recorded(event, event.id, event.purpose, event.channel, True, None, None, max(unit.now, at))
+
+
+def _reference(unit: Unit, state: State, text: str | None) -> str | None:
+    """The digest of a reference, under the key with which it was first recorded about this person."""
+    if text is None:
+        return None
+    digests = unit.store.secrets.reference_digests(text)
+    known = {e.reference for e in state.facts}
+    return next((digest for digest in digests if digest in known), digests[0])
+
+
+def _when(occurred_at: datetime | None, now: datetime, pointer: str) -> datetime | None:
+    if occurred_at is None or occurred_at <= now:
+        return occurred_at
+    if occurred_at - now > _LEAD:
+        detail = "An event cannot happen in the future; check the clock and the time zone of the caller."
+        raise Invalid(Fault(pointer, "event-in-future", detail))
+    return now
+
+
+def _how(how: Circumstances) -> dict[str, Any]:
+    data = {"key_id": how.key_id, "method": how.method, "language": how.language, "actor": how.actor_kind}
+    return {name: value for name, value in data.items() if value is not None}
+
+
+def _sealed(how: Circumstances) -> dict[str, Any]:
+    sealed = {"actor_reference": how.actor_reference, "evidence": how.evidence}
+    return {name: value for name, value in sealed.items() if value is not None}

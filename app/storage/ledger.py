@@ -1,0 +1,155 @@
+"""The ledger: append-only, chained, positions dense and in commit order; and its head, by which a read knows its revision."""
+
+import json
+from collections.abc import AsyncIterator, Sequence
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+from sqlalchemy import RowMapping, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app import crypto
+from app.storage.tables import ledger, ledger_head
+
+_PAGE = 1000
+
+
+class Head(NamedTuple):
+    """Where the ledger ends, and the counters that say whether catalogue and keys are still those known."""
+
+    position: int
+    epoch: str
+    catalogue_serial: int
+    keys_serial: int
+
+    @property
+    def revision(self) -> str:
+        """The position as callers see it: opaque."""
+        return crypto.write_revision(self.epoch, self.position)
+
+
+class Entry(NamedTuple):
+    """One event as the ledger keeps it. `data` holds what the type adds; never an identifier, never free text."""
+
+    event_id: str
+    type: str
+    occurred_at: datetime
+    recorded_at: datetime
+    data: dict[str, Any]
+    subject_id: str | None = None
+    purpose: str | None = None
+    channel: str | None = None
+    scope: str | None = None
+    position: int = 0
+
+
+HEAD = (ledger_head.c.position, ledger_head.c.epoch, ledger_head.c.catalogue_serial, ledger_head.c.keys_serial)
+
+
+async def head(connection: AsyncConnection) -> Head:
+    """Where the ledger ends now."""
+    return Head(*(await connection.execute(select(*HEAD))).one())
+
+
+async def reserve(connection: AsyncConnection, count: int) -> tuple[int, bytes]:
+    """Take the next positions, holding the head until commit; to be called after the subjects' rows were taken, so that
+    positions follow commit order. Returns the last position taken before and the digest there."""
+    statement = (
+        update(ledger_head)
+        .values(position=ledger_head.c.position + count)
+        .returning(ledger_head.c.position, ledger_head.c.digest)
+    )
+    position, digest = (await connection.execute(statement)).one()
+    return position - count, digest
+
+
+async def append(connection: AsyncConnection, entries: Sequence[Entry], *, digest: bytes) -> None:
+    """Add entries at the reserved positions, each chained to the one before it."""
+    rows = []
+    for entry in entries:
+        row = _row(entry)
+        digest = crypto.chain_digest(digest, _chained(row))
+        rows.append({**row, "digest": digest})
+    await connection.execute(insert(ledger), rows)
+    await connection.execute(update(ledger_head).values(digest=digest))
+
+
+def _row(entry: Entry) -> dict[str, Any]:
+    return {**entry._asdict(), "data": crypto.canonical_json(entry.data).decode()}
+
+
+def _chained(row: dict[str, Any] | RowMapping) -> bytes:
+    """The bytes of an entry that its digest covers: every column but the digest itself."""
+    instants = {
+        name: row[name].astimezone(UTC).isoformat(timespec="microseconds") for name in ("occurred_at", "recorded_at")
+    }
+    return crypto.canonical_json({name: instants.get(name, row[name]) for name in Entry._fields})
+
+
+async def of_subjects(
+    connection: AsyncConnection, subject_ids: Sequence[str], *, after: int = 0, limit: int | None = None
+) -> list[Entry]:
+    """The entries about some subjects after a position, oldest first."""
+    statement = (
+        select(*(ledger.c[name] for name in Entry._fields))
+        .where(ledger.c.subject_id.in_(subject_ids), ledger.c.position > after)
+        .order_by(ledger.c.position)
+        .limit(limit)
+    )
+    return [_entry(row) for row in (await connection.execute(statement)).mappings()]
+
+
+async def recorded_at(connection: AsyncConnection, event_id: str) -> datetime:
+    """When an event was committed."""
+    statement = select(ledger.c.recorded_at).where(ledger.c.event_id == event_id)
+    return (await connection.execute(statement)).scalar_one()
+
+
+async def everything(connection: AsyncConnection) -> AsyncIterator[Entry]:
+    """Every entry in order, read in pages."""
+    async for row in _rows(connection):
+        yield _entry(row)
+
+
+def _entry(row: RowMapping) -> Entry:
+    return Entry(**{name: row[name] for name in Entry._fields if name != "data"}, data=json.loads(row["data"]))
+
+
+async def _rows(connection: AsyncConnection) -> AsyncIterator[RowMapping]:
+    position = 0
+    while True:
+        statement = select(ledger).where(ledger.c.position > position).order_by(ledger.c.position).limit(_PAGE)
+        page = (await connection.execute(statement)).mappings().all()
+        for row in page:
+            yield row
+        if len(page) < _PAGE:
+            return
+        position = page[-1]["position"]
+
+
+class Verification(NamedTuple):
+    """What a walk along the chain found: the entries checked, and the first fault, if any."""
+
+    checked: int
+    fault: str | None
+
+
+async def verify(connection: AsyncConnection) -> Verification:
+    """Walk the whole chain: positions dense, every digest right, the head where the last entry is."""
+    row = (await connection.execute(select(ledger_head.c.position, ledger_head.c.digest))).one()
+    end, end_digest = row
+    digest, position = crypto.GENESIS, 0
+    async for entry in _rows(connection):
+        if position == end:
+            break  # appended after the walk began
+        if entry["position"] != position + 1:
+            return Verification(position, f"position {position + 1} is missing")
+        digest = crypto.chain_digest(digest, _chained(entry))
+        if digest != entry["digest"]:
+            return Verification(position, f"the entry at position {position + 1} was altered")
+        position += 1
+    if position != end:
+        return Verification(position, f"the ledger ends at {position}, its head says {end}")
+    if digest != end_digest:
+        return Verification(position, "the digest in the head is not that of the last entry")
+    return Verification(position, None)

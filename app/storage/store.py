@@ -1,0 +1,73 @@
+"""One database with its secrets, and what is known of it between requests: catalogues and keys, each trusted only while
+the ledger head read in the same request says that nothing newer exists."""
+
+import json
+from datetime import datetime
+
+from pydantic import TypeAdapter
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.crypto import Secrets
+from app.decision.catalogue import Catalogue, Timeline
+from app.storage import catalogue, keys, ledger
+from app.storage.catalogue import Published
+from app.storage.database import Database
+from app.storage.keys import ApiKey
+from app.storage.ledger import Head
+
+DOCUMENT: TypeAdapter[Catalogue] = TypeAdapter(Catalogue)
+
+
+class Store:
+    """What every door and command works on."""
+
+    def __init__(self, database: Database, secrets: Secrets) -> None:
+        self.database = database
+        self.secrets = secrets
+        self._published: list[Published] = []
+        self._timeline = Timeline([])
+        self._keys: dict[str, ApiKey] = {}
+        self._keys_serial = -1
+
+    @property
+    def known(self) -> tuple[int, Timeline]:
+        """The catalogues known so far, and the serial of the last."""
+        return (self._published[-1].serial if self._published else 0), self._timeline
+
+    async def timeline(self, connection: AsyncConnection, head: Head) -> Timeline:
+        """The catalogues as of a head; read only when the head says there are newer ones."""
+        serial, timeline = self.known
+        if serial == head.catalogue_serial:
+            return timeline
+        published = await catalogue.published(connection)
+        timeline = Timeline(DOCUMENT.validate_json(version.document, strict=True) for version in published)
+        self._published, self._timeline = published, timeline
+        return timeline
+
+    async def published(self, connection: AsyncConnection) -> list[Published]:
+        """The published versions as documents, oldest first."""
+        await self.timeline(connection, await ledger.head(connection))
+        return self._published
+
+    def key(self, key_id: str) -> ApiKey | None:
+        """A key as last known."""
+        return self._keys.get(key_id)
+
+    async def refresh_keys(self, connection: AsyncConnection, head: Head) -> bool:
+        """Read the keys again if the head says that they changed; whether they had."""
+        if head.keys_serial == self._keys_serial:
+            return False
+        self._keys = {key.key_id: key for key in await keys.all_keys(connection)}
+        self._keys_serial = head.keys_serial
+        return True
+
+
+def document_of(published: Published) -> dict[str, object]:
+    """A published document as it was given, with the `effective_from` it got."""
+    document: dict[str, object] = json.loads(published.document)
+    return document
+
+
+def is_current(key: ApiKey, now: datetime) -> bool:
+    """Whether a key is neither revoked nor expired."""
+    return key.revoked_at is None and (key.expires_at is None or now < key.expires_at)

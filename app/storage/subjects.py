@@ -1,0 +1,317 @@
+"""Subjects, their identifiers and states: one read for a question, rows taken in one order for a write."""
+
+from collections.abc import AsyncIterator, Iterable, Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+from sqlalchemy import (
+    ColumnElement,
+    LargeBinary,
+    String,
+    Subquery,
+    cast,
+    delete,
+    func,
+    insert,
+    null,
+    or_,
+    select,
+    true,
+    union_all,
+    update,
+)
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.decision.model import Person, State
+from app.storage import codec
+from app.storage.database import Conflict
+from app.storage.ledger import HEAD, Head
+from app.storage.tables import attachments, evidence, identifiers, ledger_head, subjects, tombstones
+
+
+_PAGE = 1000
+
+
+class Identifier(NamedTuple):
+    """An identifier as it is stored; the value itself is sealed."""
+
+    identifier_id: str
+    digest: bytes
+    type: str
+    subject_id: str
+    linked_at: datetime
+    sealed: bytes
+
+
+class Tombstone(NamedTuple):
+    """What an erasure or unlinking left on an identifier nobody holds."""
+
+    digest: bytes
+    event_id: str
+    state: State
+
+
+class Snapshot(NamedTuple):
+    """What one read saw: the head of the ledger and, under the digest or subject_id asked for, the people found."""
+
+    head: Head
+    people: dict[bytes | str, Person]
+
+
+# Reading for a question
+
+
+async def snapshot(
+    connection: AsyncConnection, *, digests: Sequence[bytes] = (), subject_ids: Sequence[str] = ()
+) -> Snapshot:
+    """Read head, subjects, tombstones and those attached to them in one statement, so in one snapshot. A key under which
+    nobody is found is absent from `people`."""
+    asked = _asked(digests, subject_ids)
+    own, other = subjects.alias("own"), subjects.alias("other")
+    statement = (
+        select(*HEAD, asked.c.digest, asked.c.asked_id, own.c.state, asked.c.kept, other.c.state.label("heard"))
+        .select_from(ledger_head)
+        .outerjoin(asked, true())
+        .outerjoin(own, own.c.subject_id == asked.c.subject_id)
+        .outerjoin(attachments, attachments.c.subject_id == asked.c.subject_id)
+        .outerjoin(other, other.c.subject_id == attachments.c.other_id)
+    )
+    rows = (await connection.execute(statement)).all()
+    people: dict[bytes | str, Person] = {}
+    for row in rows:
+        key = row.asked_id if row.digest is None else bytes(row.digest)
+        value = row.state or row.kept
+        if key is None or value is None:
+            continue
+        person = people.get(key) or Person(codec.decode(value))
+        if row.heard is not None:
+            person = person._replace(heard=(*person.heard, codec.decode(row.heard)))
+        people[key] = person
+    return Snapshot(Head(*rows[0][:4]), people)
+
+
+def _asked(digests: Sequence[bytes], subject_ids: Sequence[str]) -> Subquery:
+    nothing, nobody = cast(null(), LargeBinary), cast(null(), String)
+    parts = []
+    if digests:
+        holders = select(
+            identifiers.c.digest, nobody.label("asked_id"), identifiers.c.subject_id, nothing.label("kept")
+        ).where(identifiers.c.digest.in_(digests))
+        kept = select(tombstones.c.digest, nobody, nobody, tombstones.c.state).where(tombstones.c.digest.in_(digests))
+        parts += [holders, kept]
+    if subject_ids or not parts:
+        survivor = func.coalesce(subjects.c.merged_into, subjects.c.subject_id)
+        named = select(
+            nothing.label("digest"),
+            subjects.c.subject_id.label("asked_id"),
+            survivor.label("subject_id"),
+            nothing.label("kept"),
+        ).where(subjects.c.subject_id.in_(subject_ids))
+        parts.append(named)
+    return union_all(*parts).subquery("asked")
+
+
+# Finding
+
+
+async def holder_of(connection: AsyncConnection, digests: Sequence[bytes]) -> Identifier | None:
+    """The identifier row under any of the digests."""
+    statement = select(*_IDENTIFIER).where(identifiers.c.digest.in_(digests))
+    row = (await connection.execute(statement)).first()
+    return None if row is None else Identifier(*row)
+
+
+_IDENTIFIER = tuple(identifiers.c[name] for name in Identifier._fields)
+
+
+async def identifiers_of(connection: AsyncConnection, subject_ids: Sequence[str]) -> list[Identifier]:
+    """The identifiers that belong to some subjects, in the order in which they came."""
+    statement = (
+        select(*_IDENTIFIER)
+        .where(identifiers.c.subject_id.in_(subject_ids))
+        .order_by(identifiers.c.linked_at, identifiers.c.identifier_id)
+    )
+    return [Identifier(*row) for row in await connection.execute(statement)]
+
+
+async def survivor_of(connection: AsyncConnection, subject_id: str) -> str | None:
+    """The subject an id stands for today: itself, or the one it was merged into; None if there never was one."""
+    survivor = func.coalesce(subjects.c.merged_into, subjects.c.subject_id)
+    statement = select(survivor).where(subjects.c.subject_id == subject_id)
+    return (await connection.execute(statement)).scalar()
+
+
+async def component_of(connection: AsyncConnection, subject_id: str) -> list[str]:
+    """Every subject_id that stands for a survivor, its own included."""
+    statement = select(subjects.c.subject_id).where(
+        or_(subjects.c.subject_id == subject_id, subjects.c.merged_into == subject_id)
+    )
+    return list((await connection.execute(statement)).scalars())
+
+
+async def attached_to(connection: AsyncConnection, subject_id: str) -> list[str]:
+    """The subjects attached to a subject."""
+    statement = select(attachments.c.other_id).where(attachments.c.subject_id == subject_id)
+    return sorted((await connection.execute(statement)).scalars())
+
+
+async def living(connection: AsyncConnection, subject_ids: Sequence[str]) -> list[str]:
+    """Those of some subjects that were not erased."""
+    statement = select(subjects.c.subject_id).where(
+        subjects.c.subject_id.in_(subject_ids), subjects.c.erased_at.is_(None)
+    )
+    return list((await connection.execute(statement)).scalars())
+
+
+async def types_in_use(connection: AsyncConnection) -> set[str]:
+    """The identifier types that subjects have."""
+    return set((await connection.execute(select(identifiers.c.type).distinct())).scalars())
+
+
+# Writing
+
+
+async def take(connection: AsyncConnection, subject_ids: Iterable[str]) -> dict[str, State]:
+    """Take the rows of some subjects until commit, in the order of their ids so that no two writers wait for each other,
+    and read their states. Raises Conflict if one was merged away meanwhile."""
+    wanted = sorted(set(subject_ids))
+    statement = (
+        select(subjects.c.subject_id, subjects.c.merged_into, subjects.c.state)
+        .where(subjects.c.subject_id.in_(wanted))
+        .order_by(subjects.c.subject_id)
+        .with_for_update()
+    )
+    rows = (await connection.execute(statement)).all()
+    if len(rows) != len(wanted) or any(row.merged_into is not None for row in rows):
+        raise Conflict
+    return {row.subject_id: codec.decode(row.state) for row in rows}
+
+
+async def create(connection: AsyncConnection, state: State) -> None:
+    """Add a subject."""
+    await connection.execute(insert(subjects).values(subject_id=state.subject_id, state=codec.encode(state)))
+
+
+async def save(connection: AsyncConnection, state: State) -> None:
+    """Write a subject's state back."""
+    statement = update(subjects).where(subjects.c.subject_id == state.subject_id)
+    await connection.execute(statement.values(state=codec.encode(state), erased_at=state.erased_at))
+
+
+async def add_identifier(connection: AsyncConnection, identifier: Identifier) -> None:
+    """Give a subject an identifier that nobody holds. Raises Conflict if another writer was first."""
+    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
+    statement = dialect.insert(identifiers).values(identifier._asdict()).on_conflict_do_nothing()
+    if (await connection.execute(statement)).rowcount != 1:
+        raise Conflict
+
+
+async def remove_identifier(connection: AsyncConnection, identifier_id: str) -> None:
+    """Take an identifier from its subject, with its sealed value."""
+    await connection.execute(delete(identifiers).where(identifiers.c.identifier_id == identifier_id))
+
+
+async def was_device(connection: AsyncConnection, subject_id: str) -> bool:
+    """Whether a subject that was merged away was a device until then."""
+    statement = select(subjects.c.was_device).where(subjects.c.subject_id == subject_id)
+    return bool((await connection.execute(statement)).scalar())
+
+
+async def merge(connection: AsyncConnection, loser: str, survivor: str, *, is_device: bool) -> None:
+    """Let a subject's identifiers, evidence, attachments and earlier ids pass to the survivor."""
+    for table in (identifiers, evidence):
+        await connection.execute(update(table).where(table.c.subject_id == loser).values(subject_id=survivor))
+    statement = update(subjects).where(or_(subjects.c.subject_id == loser, subjects.c.merged_into == loser))
+    await connection.execute(statement.values(merged_into=survivor))
+    await connection.execute(update(subjects).where(subjects.c.subject_id == loser).values(was_device=is_device))
+    others = [other for other in await attached_to(connection, loser) if other != survivor]
+    await detach(connection, loser)
+    for other in others:
+        await attach(connection, survivor, other)
+
+
+async def attach(connection: AsyncConnection, one: str, other: str) -> bool:
+    """Let two subjects hear each other; False if they did already."""
+    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
+    pair = [{"subject_id": one, "other_id": other}, {"subject_id": other, "other_id": one}]
+    result = await connection.execute(dialect.insert(attachments).values(pair).on_conflict_do_nothing())
+    return result.rowcount > 0
+
+
+async def detach(connection: AsyncConnection, subject_id: str, other_id: str | None = None) -> None:
+    """Part a subject from another one, or from all."""
+    one, other = attachments.c.subject_id, attachments.c.other_id
+    if other_id is None:
+        where: ColumnElement[bool] = or_(one == subject_id, other == subject_id)
+    else:
+        where = one.in_((subject_id, other_id)) & other.in_((subject_id, other_id))
+    await connection.execute(delete(attachments).where(where))
+
+
+async def tombstones_on(connection: AsyncConnection, digests: Sequence[bytes]) -> list[Tombstone]:
+    """What was left on identifiers, taken until commit."""
+    statement = (
+        select(tombstones).where(tombstones.c.digest.in_(digests)).order_by(tombstones.c.digest).with_for_update()
+    )
+    rows = await connection.execute(statement)
+    return [Tombstone(bytes(row.digest), row.event_id, codec.decode(row.state)) for row in rows]
+
+
+async def add_tombstone(connection: AsyncConnection, tombstone: Tombstone) -> None:
+    """Leave a tombstone on an identifier."""
+    row = {**tombstone._asdict(), "state": codec.encode(tombstone.state)}
+    await connection.execute(insert(tombstones).values(row))
+
+
+async def remove_tombstones(connection: AsyncConnection, digests: Sequence[bytes]) -> None:
+    """Remove tombstones that somebody took over."""
+    await connection.execute(delete(tombstones).where(tombstones.c.digest.in_(digests)))
+
+
+async def add_evidence(connection: AsyncConnection, evidence_id: str, subject_id: str, sealed: bytes) -> None:
+    """Lay sealed evidence beside the ledger."""
+    row = {"evidence_id": evidence_id, "subject_id": subject_id, "sealed": sealed}
+    await connection.execute(insert(evidence).values(row))
+
+
+async def evidence_of(connection: AsyncConnection, subject_id: str) -> dict[str, bytes]:
+    """The sealed evidence about a subject, by evidence_id."""
+    statement = select(evidence.c.evidence_id, evidence.c.sealed).where(evidence.c.subject_id == subject_id)
+    return {row.evidence_id: row.sealed for row in await connection.execute(statement)}
+
+
+async def erase(connection: AsyncConnection, subject_id: str) -> None:
+    """Delete the sealed identifiers and evidence of a subject."""
+    for table in (identifiers, evidence):
+        await connection.execute(delete(table).where(table.c.subject_id == subject_id))
+
+
+async def states(connection: AsyncConnection) -> AsyncIterator[State]:
+    """The state of every subject that was not merged away, read in pages."""
+    last = ""
+    while True:
+        statement = (
+            select(subjects.c.subject_id, subjects.c.state)
+            .where(subjects.c.subject_id > last, subjects.c.merged_into.is_(None))
+            .order_by(subjects.c.subject_id)
+            .limit(_PAGE)
+        )
+        page = (await connection.execute(statement)).all()
+        for row in page:
+            yield codec.decode(row.state)
+        if len(page) < _PAGE:
+            return
+        last = page[-1].subject_id
+
+
+async def count_given(connection: AsyncConnection, purposes: Sequence[str]) -> int:
+    """How many standings of some purposes say given."""
+    if not purposes:
+        return 0
+    return sum(
+        [
+            sum(standing.status == "given" for p in purposes for standing in state.standings.get(p, {}).values())
+            async for state in states(connection)
+        ]
+    )

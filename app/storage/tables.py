@@ -1,0 +1,166 @@
+"""The tables, one schema on both engines. Imported by storage and migrations only."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    DateTime,
+    Dialect,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    TypeDecorator,
+    false,
+)
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(column_0_label)s",
+        "uq": "uq_%(table_name)s_%(column_0_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+Serial = BigInteger().with_variant(Integer, "sqlite")
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An aware instant in UTC, to the microsecond; SQLite would drop the zone."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("an instant needs a zone")
+        value = value.astimezone(UTC)
+        return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if dialect.name == "sqlite" else value.astimezone(UTC)
+
+
+# One row: where the ledger ends, and counters by which every process notices a change within its own read.
+ledger_head = Table(
+    "ledger_head",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("position", BigInteger, nullable=False),
+    Column("digest", LargeBinary, nullable=False),
+    Column("epoch", String(32), nullable=False),
+    Column("catalogue_serial", BigInteger, nullable=False),
+    Column("keys_serial", BigInteger, nullable=False),
+    CheckConstraint("id = 1", name="single"),
+)
+
+# Append-only: triggers refuse UPDATE and DELETE. No identifier and no free text in it.
+ledger = Table(
+    "ledger",
+    metadata,
+    Column("position", Serial, primary_key=True, autoincrement=False),
+    Column("event_id", String(64), nullable=False, unique=True),
+    Column("type", String(64), nullable=False),
+    Column("subject_id", String(64)),
+    Column("purpose", String(128)),
+    Column("channel", String(16)),
+    Column("scope", String(32)),
+    Column("occurred_at", UtcDateTime, nullable=False),
+    Column("recorded_at", UtcDateTime, nullable=False),
+    Column("data", Text, nullable=False),
+    Column("digest", LargeBinary, nullable=False),
+    Index("ix_ledger_subject", "subject_id", "position"),
+)
+
+subjects = Table(
+    "subjects",
+    metadata,
+    Column("subject_id", String(64), primary_key=True),
+    Column("merged_into", String(64), index=True),
+    Column("was_device", Boolean, nullable=False, server_default=false()),
+    Column("erased_at", UtcDateTime),
+    Column("state", LargeBinary, nullable=False),
+)
+
+identifiers = Table(
+    "identifiers",
+    metadata,
+    Column("identifier_id", String(64), primary_key=True),
+    Column("digest", LargeBinary, nullable=False, unique=True),
+    Column("type", String(128), nullable=False),
+    Column("subject_id", String(64), nullable=False, index=True),
+    Column("linked_at", UtcDateTime, nullable=False),
+    Column("sealed", LargeBinary, nullable=False),
+)
+
+# Noes kept on an identifier that nobody holds, after an erasure or unlinking.
+tombstones = Table(
+    "tombstones",
+    metadata,
+    Column("digest", LargeBinary, primary_key=True),
+    Column("event_id", String(64), nullable=False),
+    Column("state", LargeBinary, nullable=False),
+)
+
+# Both directions of each pair.
+attachments = Table(
+    "attachments",
+    metadata,
+    Column("subject_id", String(64), primary_key=True),
+    Column("other_id", String(64), primary_key=True),
+)
+
+# Wording, references and other free text, sealed; the ledger names it by digest. Deleted on erasure.
+evidence = Table(
+    "evidence",
+    metadata,
+    Column("evidence_id", String(64), primary_key=True),
+    Column("subject_id", String(64), nullable=False, index=True),
+    Column("sealed", LargeBinary, nullable=False),
+)
+
+catalogues = Table(
+    "catalogues",
+    metadata,
+    Column("serial", Serial, primary_key=True, autoincrement=False),
+    Column("version", String(128), nullable=False, unique=True),
+    Column("content_digest", String(64), nullable=False),
+    Column("effective_from", UtcDateTime, nullable=False),
+    Column("published_at", UtcDateTime, nullable=False),
+    Column("document", Text, nullable=False),
+)
+
+api_keys = Table(
+    "api_keys",
+    metadata,
+    Column("key_id", String(64), primary_key=True),
+    Column("name", String(128), nullable=False),
+    Column("digest", LargeBinary, nullable=False),
+    Column("scopes", Text, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("expires_at", UtcDateTime),
+    Column("revoked_at", UtcDateTime),
+)
+
+idempotency = Table(
+    "idempotency",
+    metadata,
+    Column("key_id", String(64), primary_key=True),
+    Column("idempotency_key", String(255), primary_key=True),
+    Column("fingerprint", LargeBinary, nullable=False),
+    Column("status", Integer, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False, index=True),
+)

@@ -1,0 +1,276 @@
+"""One unit of work on the ledger: subjects taken, events drafted, standings folded, entries chained."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app import crypto
+from app.addressing import Address, Subject, address_of
+from app.decision import fold
+from app.decision.catalogue import Catalogue, Timeline
+from app.decision.fold import Change
+from app.decision.model import Event, Standing, State
+from app.decision.refusal import Erased, NotReady, Unknown
+from app.storage import ledger, subjects
+from app.storage.database import Conflict
+from app.storage.ledger import Entry, Head
+from app.storage.store import Store
+from app.storage.subjects import Identifier
+
+_TICK = timedelta(microseconds=1)
+_DRAFTED = 2**62  # positions of drafts: after everything on file, until the ledger gives them theirs
+_TOLD = ("notice", "explicit", "reference", "data_categories", "holds")
+
+
+@dataclass
+class Draft:
+    """An event on its way into the ledger. `data` is what the ledger keeps, `sealed` what lies sealed beside it."""
+
+    type: str
+    at: datetime
+    subject_id: str | None
+    data: dict[str, Any] = field(default_factory=dict)
+    sealed: dict[str, Any] = field(default_factory=dict)
+    purpose: str | None = None
+    channel: str | None = None
+    scope: str | None = None
+    event_id: str = field(default_factory=lambda: crypto.new_id("evt_"))
+
+
+class Unit:
+    """What one unit of work knows, and the entries it will append when it ends."""
+
+    def __init__(
+        self, connection: AsyncConnection, store: Store, head: Head, timeline: Timeline, now: datetime
+    ) -> None:
+        self.connection = connection
+        self.store = store
+        self.head = head
+        self.timeline = timeline
+        self.now = now
+        self._drafts: list[Draft] = []
+        self._states: dict[str, State] = {}
+
+    @classmethod
+    async def begin(cls, connection: AsyncConnection, store: Store, now: datetime) -> "Unit":
+        """Start on what is committed now. Raises NotReady before any catalogue is published."""
+        head = await ledger.head(connection)
+        timeline = await store.timeline(connection, head)
+        if not timeline:
+            raise no_catalogue()
+        return cls(connection, store, head, timeline, now)
+
+    @property
+    def catalogue(self) -> Catalogue:
+        """The version in force now, else the earliest."""
+        catalogue = self.timeline.judging(self.now)
+        assert catalogue is not None, "a unit begins only once a catalogue is published"
+        return catalogue
+
+    # Subjects
+
+    async def hold(self, subject: Subject) -> State:
+        """The state of the subject named, its row taken until commit; a new subject if nobody has that identifier."""
+        if subject.subject_id is not None:
+            return await self.hold_existing(subject.subject_id)
+        address = address_of(subject, self.catalogue, self.store.secrets)
+        holder = await subjects.holder_of(self.connection, address.digests)
+        if holder is None:
+            return await self.create(address)
+        return (await self.take([holder.subject_id], [address]))[0]
+
+    async def hold_existing(self, subject_id: str) -> State:
+        """The state of an existing subject, or of the one it was merged into, its row taken until commit."""
+        survivor = await subjects.survivor_of(self.connection, subject_id)
+        if survivor is None:
+            raise unknown_subject()
+        state = (await self.take([survivor]))[0]
+        if state.erased_at is not None:
+            raise subject_erased()
+        return state
+
+    async def take(self, subject_ids: Sequence[str], addresses: Sequence[Address] = ()) -> list[State]:
+        """Take the rows of some subjects together; the identifiers they were found by must still be theirs."""
+        states = await subjects.take(self.connection, subject_ids)
+        for address in addresses:
+            holder = await subjects.holder_of(self.connection, address.digests)
+            if holder is None or holder.subject_id not in states:
+                raise Conflict
+        self._states.update(states)
+        return [states[subject_id] for subject_id in subject_ids]
+
+    async def create(self, address: Address) -> State:
+        """A new subject with one identifier; what an erasure left on the identifier passes to it."""
+        subject_id = crypto.new_id("sub_")
+        state = State(subject_id=subject_id, side=subject_id)
+        await subjects.create(self.connection, state)
+        self._states[subject_id] = state
+        await self.give_identifier(state, address)
+        return state
+
+    async def give_identifier(self, state: State, address: Address) -> Identifier:
+        """Give a subject an identifier nobody holds, and with it what an erasure or unlinking left there."""
+        identifier_id = crypto.new_id("idn_")
+        sealed = self.store.secrets.seal(address.normalised.encode(), identifier_id.encode())
+        identifier = Identifier(identifier_id, address.digests[0], address.type, state.subject_id, self.now, sealed)
+        await subjects.add_identifier(self.connection, identifier)
+        left = await subjects.tombstones_on(self.connection, address.digests)
+        for tombstone in left:
+            self.take_over(state, tombstone.event_id, tombstone.state, identifier_id)
+        if left:
+            await subjects.remove_tombstones(self.connection, address.digests)
+        return identifier
+
+    def take_over(self, state: State, left_by: str, kept: State, identifier_id: str) -> None:
+        """Let a subject take over what an erasure or unlinking kept (domain 3.4)."""
+        draft = self.draft(state, "subject.linked", {"identifier_id": identifier_id, "takes_over": left_by})
+        purposes = {*state.by_purpose, *kept.by_purpose}
+        self.change(state, draft, purposes, lambda: fold.take_over(state, kept, side=draft.event_id))
+
+    # Events
+
+    def after_all(self, *states: State) -> datetime:
+        """Now, and after everything already on file for these subjects."""
+        latest = [latest + _TICK for state in states if (latest := state.latest()) is not None]
+        return max([self.now, *latest])
+
+    def draft(self, state: State, type: str, data: dict[str, Any]) -> Draft:  # noqa: A002  the ledger's word
+        """Add an event about the subject that is neither choice nor fact, happening now."""
+        draft = Draft(type, self.after_all(state), state.subject_id, data)
+        self._drafts.append(draft)
+        return draft
+
+    def place(self, state: State, event: Event, purposes: Iterable[str], **about: dict[str, Any]) -> list[Change]:
+        """Add a choice or fact to a subject's history; returns what became of the standings of the purposes named."""
+        event = event._replace(position=_DRAFTED + len(self._drafts), side=state.side)
+        draft = Draft(
+            event.type,
+            event.at,
+            state.subject_id,
+            purpose=event.purpose,
+            channel=event.channel,
+            scope=event.scope,
+            event_id=event.id,
+            **about,
+        )
+        draft.data |= told(event)
+        self._drafts.append(draft)
+        return self.change(state, draft, purposes, lambda: fold.place(state, event))
+
+    def change(self, state: State, draft: Draft, purposes: Iterable[str], act: Callable[[], None]) -> list[Change]:
+        """Change a state, and write into the draft what became of its standings."""
+        purposes = sorted(purposes)
+        before = fold.standings(state, purposes, self.timeline, self.now)
+        act()
+        changes = fold.keep(state, before, fold.standings(state, purposes, self.timeline, self.now))
+        draft.data["standings"] = [written(change) for change in changes if change.standing.version]
+        return changes
+
+    def replace(self, state: State) -> None:
+        """Put a state in the place of the one that was held for the subject."""
+        self._states[state.subject_id] = state
+
+    async def finish(self) -> str:
+        """Write everything; the head is taken last, so that positions follow commit order. Returns the revision."""
+        if not self._drafts:
+            return self.head.revision
+        for draft in self._drafts:
+            await self._seal(draft)
+        before, digest = await ledger.reserve(self.connection, len(self._drafts))
+        for state in self._states.values():
+            fold.renumber(state, _DRAFTED, before + 1)
+            await subjects.save(self.connection, state)
+        entries = [self._entry(draft, before + n) for n, draft in enumerate(self._drafts, start=1)]
+        await ledger.append(self.connection, entries, digest=digest)
+        return self.head._replace(position=before + len(entries)).revision
+
+    async def _seal(self, draft: Draft) -> None:
+        if draft.sealed and draft.subject_id is not None:
+            content = crypto.canonical_json(draft.sealed)
+            draft.data["evidence"] = self.store.secrets.reference_digests(content.decode())[0]
+            sealed = self.store.secrets.seal(content, draft.event_id.encode())
+            await subjects.add_evidence(self.connection, draft.event_id, draft.subject_id, sealed)
+
+    def _entry(self, draft: Draft, position: int) -> Entry:
+        return Entry(
+            event_id=draft.event_id,
+            type=draft.type,
+            occurred_at=draft.at,
+            recorded_at=max(self.now, draft.at),
+            data=draft.data,
+            subject_id=draft.subject_id,
+            purpose=draft.purpose,
+            channel=draft.channel,
+            scope=draft.scope,
+            position=position,
+        )
+
+
+# What the ledger says of an event, and back
+
+
+def told(event: Event) -> dict[str, Any]:
+    """What the ledger keeps of an event beside its columns: only what is set."""
+    data = {name: value for name in _TOLD if (value := getattr(event, name))}
+    return data | ({"until": event.until.isoformat()} if event.until else {})
+
+
+def read(entry: Entry, side: str) -> Event:
+    """The event that an entry of the ledger tells of, recorded about a side."""
+    data = {name: entry.data[name] for name in _TOLD if name in entry.data}
+    if "data_categories" in data:
+        data["data_categories"] = tuple(data["data_categories"])
+    until = entry.data.get("until")
+    return Event(
+        id=entry.event_id,
+        type=entry.type,
+        at=entry.occurred_at,
+        position=entry.position,
+        side=side,
+        purpose=entry.purpose,
+        channel=entry.channel,
+        scope=entry.scope,
+        until=datetime.fromisoformat(until) if until else None,
+        **data,
+    )
+
+
+def written(change: Change) -> dict[str, Any]:
+    """What the ledger keeps of a standing: what it is now, what it was, and whether that is a change."""
+    now = change.standing
+    return {
+        "purpose": change.purpose,
+        "channel": change.channel,
+        "status": now.status,
+        "objected": now.objected,
+        "event_id": now.event_id,
+        "since": now.since.isoformat() if now.since else None,
+        "basis": now.basis,
+        "version": now.version,
+        "previous_status": change.previous.status,
+        "effective": change.effective,
+    }
+
+
+def read_standing(row: dict[str, Any]) -> Standing:
+    """The standing that the ledger tells of."""
+    since = datetime.fromisoformat(row["since"]) if row["since"] else None
+    return Standing(row["status"], row["objected"], row["event_id"], since, row["basis"], row["version"])
+
+
+def no_catalogue() -> NotReady:
+    """Nothing can be asked or recorded before a catalogue is published."""
+    return NotReady("no-catalogue", "No catalogue is published yet: publish one with PUT /v1/catalogue.")
+
+
+def unknown_subject() -> Unknown:
+    """There never was a subject of that id."""
+    return Unknown("unknown-subject", "There is no subject with this id.")
+
+
+def subject_erased() -> Erased:
+    """The subject was erased."""
+    return Erased("subject-erased", "This subject was erased; nothing more is kept about it.")

@@ -1,0 +1,59 @@
+"""What every test may use: both engines, fresh databases, the application with a catalogue in force."""
+
+from collections.abc import AsyncGenerator, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.harness.databases import Databases
+from tests.harness.service import Maywe, in_process
+
+ENGINES = ("sqlite", "postgresql")
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def databases(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Databases]:
+    made = Databases(tmp_path_factory.mktemp("databases"))
+    yield made
+    made.close()
+
+
+@pytest.fixture(params=ENGINES)
+def engine(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def database_url(databases: Databases, engine: str) -> str:
+    return databases.make(engine)
+
+
+@pytest.fixture
+def shop() -> dict[str, Any]:
+    """The catalogue of a small shop, in force since 2015."""
+    return catalogue("scenarios/catalogue.yaml")
+
+
+def catalogue(name: str) -> dict[str, Any]:
+    """A catalogue among the tests; its providers were reviewed a month ago."""
+    reviewed = datetime.now(UTC).date() - timedelta(days=30)
+    text = (Path(__file__).parent / name).read_text().replace("REVIEWED", reviewed.isoformat())
+    document = yaml.safe_load(text)
+    assert isinstance(document, dict)
+    return document
+
+
+@pytest.fixture
+async def maywe(database_url: str, shop: dict[str, Any]) -> AsyncGenerator[Maywe]:
+    """The application on a fresh database, the shop's catalogue published."""
+    async with in_process(database_url) as running:
+        await running.publish(shop)
+        yield running

