@@ -57,7 +57,7 @@ def faults_of_choices(
             )
         else:
             faults += _of_no(choice, pointer, timeline)
-    return faults + _contradictions(choices)
+    return [*faults, *_contradictions(choices)]
 
 
 class _Given(NamedTuple):

@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 from app import crypto
 from app.addressing import Subject
 from app.decision.catalogue import MARKETING
-from app.decision.fold import Change, current_channels, repeated, standings
+from app.decision.fold import Change, repeated, standings
 from app.decision.history import History
-from app.decision.model import ALL_MARKETING, NOES, SCOPES, Event, State
+from app.decision.model import ALL_MARKETING, NOES, Event, State
 from app.decision.refusal import Fault, Invalid
 from app.judging import Choice, Fact, faults_of_choices, faults_of_facts
 from app.storage import ledger
@@ -148,7 +148,7 @@ def _recorded(
     event_id: str,
     purpose: str | None,
     channel: str | None,
-    effective: bool,  # noqa: FBT001
+    effective: bool,
     status: str | None,
     version: int | None,
     recorded_at: datetime,

@@ -137,7 +137,7 @@ class Unit:
         latest = [latest + _TICK for state in states if (latest := state.latest()) is not None]
         return max([self.now, *latest])
 
-    def draft(self, state: State, type: str, data: dict[str, Any]) -> Draft:  # noqa: A002  the ledger's word
+    def draft(self, state: State, type: str, data: dict[str, Any]) -> Draft:
         """Add an event about the subject that is neither choice nor fact, happening now."""
         draft = Draft(type, self.after_all(state), state.subject_id, data)
         self._drafts.append(draft)

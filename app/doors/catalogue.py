@@ -142,7 +142,7 @@ async def version(
 async def publish(
     request: HttpRequest,
     write: TheWrite,
-    dry_run: Annotated[bool, Query(description="Only say what would change.")] = False,  # noqa: FBT002
+    dry_run: Annotated[bool, Query(description="Only say what would change.")] = False,
 ) -> HttpResponse:
     """Refused with every lint finding; a published version never changes."""
     document = await _read(request)

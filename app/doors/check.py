@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Body
+from fastapi import APIRouter
 from fastapi.responses import Response as HttpResponse
 from pydantic import Field, ValidationError, create_model
 from starlette.exceptions import HTTPException

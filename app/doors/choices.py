@@ -8,6 +8,7 @@ from pydantic import Discriminator, Field, Tag
 
 from app.doors.dependencies import JSON_BODY, TheWrite, scoped
 from app.doors.problems import responses
+from app.doors.recorded import RecordResponse, told
 from app.doors.words import (
     Actor,
     Evidence,
@@ -19,7 +20,6 @@ from app.doors.words import (
     NamedSubject,
     Request,
 )
-from app.doors.recorded import RecordResponse, told
 from app.judging import A_NO, Choice, ChoiceWord
 from app.recording import Circumstances, record_choices
 from app.writing import Unit

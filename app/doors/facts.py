@@ -9,8 +9,8 @@ from pydantic import Field
 
 from app.doors.dependencies import JSON_BODY, TheWrite, scoped
 from app.doors.problems import responses
-from app.doors.words import Actor, Day, Evidence, Flag, Instant, Key, NamedSubject, Request, Text
 from app.doors.recorded import RecordResponse, told
+from app.doors.words import Actor, Day, Evidence, Flag, Instant, Key, NamedSubject, Request, Text
 from app.judging import Fact
 from app.recording import Circumstances, record_facts
 from app.writing import Unit

@@ -12,6 +12,9 @@ from starlette.exceptions import HTTPException
 
 from app.decision.refusal import Conflicting, Denied, Erased, Fault, Invalid, NotReady, Refusal, Unknown
 from app.storage.database import Unavailable
+from app.telemetry import get_logger
+
+_log = get_logger("maywe.problems")
 
 MEDIA_TYPE = "application/problem+json"
 _STATUS: tuple[tuple[type[Refusal], int], ...] = (
@@ -91,7 +94,8 @@ def denied(request_id: str, refusal: Denied) -> JSONResponse:
     return problem(request_id, 401, refusal.slug, refusal.detail, headers={"WWW-Authenticate": "Bearer"})
 
 
-async def _unavailable(request: Request, _error: Exception) -> JSONResponse:
+async def _unavailable(request: Request, error: Exception) -> JSONResponse:
+    _log.warning("unavailable", exc_info=error)
     detail = "The database cannot be reached now; the answer is not known. Try again."
     return problem(_id(request), 503, "unavailable", detail, headers={"Retry-After": "1"})
 

@@ -56,17 +56,20 @@ class Database:
             try:
                 async with self._writer.begin() as connection:
                     result = await work(connection)
-            except Conflict:
-                pass
+            except Conflict as conflict:
+                stood_in_the_way: Exception = conflict
             except DBAPIError as error:
+                if not isinstance(error, OperationalError):
+                    raise
                 if not _is_retried(error):
-                    raise Unavailable from error if isinstance(error, OperationalError) else error
+                    raise Unavailable from error
+                stood_in_the_way = error
             except (PoolTimeout, OSError) as error:
                 raise Unavailable from error
             else:
                 return result
             await asyncio.sleep(random.uniform(0, 0.01 * 2**attempt))  # noqa: S311  spreading, not secrecy
-        raise Unavailable
+        raise Unavailable from stood_in_the_way
 
     async def close(self) -> None:
         """Give back every connection."""

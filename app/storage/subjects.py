@@ -29,7 +29,6 @@ from app.storage.database import Conflict
 from app.storage.ledger import HEAD, Head
 from app.storage.tables import attachments, evidence, identifiers, ledger_head, subjects, tombstones
 
-
 _PAGE = 1000
 
 
@@ -203,7 +202,7 @@ async def add_identifier(connection: AsyncConnection, identifier: Identifier) ->
     """Give a subject an identifier that nobody holds. Raises Conflict if another writer was first."""
     dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
     statement = dialect.insert(identifiers).values(identifier._asdict()).on_conflict_do_nothing()
-    if (await connection.execute(statement)).rowcount != 1:
+    if (await connection.execute(statement.returning(identifiers.c.identifier_id))).first() is None:
         raise Conflict
 
 
@@ -235,8 +234,8 @@ async def attach(connection: AsyncConnection, one: str, other: str) -> bool:
     """Let two subjects hear each other; False if they did already."""
     dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
     pair = [{"subject_id": one, "other_id": other}, {"subject_id": other, "other_id": one}]
-    result = await connection.execute(dialect.insert(attachments).values(pair).on_conflict_do_nothing())
-    return result.rowcount > 0
+    statement = dialect.insert(attachments).values(pair).on_conflict_do_nothing()
+    return (await connection.execute(statement.returning(attachments.c.other_id))).first() is not None
 
 
 async def detach(connection: AsyncConnection, subject_id: str, other_id: str | None = None) -> None:

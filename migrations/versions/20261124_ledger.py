@@ -135,7 +135,14 @@ def _begin_the_ledger() -> None:
         sa.column("catalogue_serial"),
         sa.column("keys_serial"),
     )
-    first = {"id": 1, "position": 0, "digest": GENESIS, "epoch": secrets.token_hex(8), "catalogue_serial": 0, "keys_serial": 0}
+    first = {
+        "id": 1,
+        "position": 0,
+        "digest": GENESIS,
+        "epoch": secrets.token_hex(8),
+        "catalogue_serial": 0,
+        "keys_serial": 0,
+    }
     op.bulk_insert(head, [first])
 
 
