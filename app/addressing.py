@@ -9,8 +9,8 @@ from app.decision.refusal import Fault, Invalid
 
 
 class Subject(NamedTuple):
-    """A subject as a caller names it: by an identifier (type and id), or by its subject_id. `pointer` is where the request
-    names it."""
+    """A subject as a caller names it: by an identifier (type and id), or by its subject_id. `pointer` is where the
+    request names it."""
 
     type: str | None = None
     id: str | None = None

@@ -83,8 +83,8 @@ async def catalogue_in_force(store: Store, *, now: datetime) -> dict[str, object
 
 
 async def rebuild(store: Store, *, only_compare: bool) -> int:
-    """Compare the state of every subject with what the ledger tells, and unless only asked to compare, write the latter.
-    Returns how many differed. Writers wait meanwhile."""
+    """Compare the state of every subject with what the ledger tells, and unless only asked to compare, write the
+    latter. Returns how many differed. Writers wait meanwhile."""
 
     async def work(connection: AsyncConnection) -> int:
         await ledger.reserve(connection, 0)

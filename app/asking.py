@@ -30,8 +30,8 @@ class Asked(NamedTuple):
 
 
 class Answers(NamedTuple):
-    """Decisions in the order of the questions, all computed at one revision. A question that could not be understood has
-    its faults in the place of a decision."""
+    """Decisions in the order of the questions, all computed at one revision. A question that could not be
+    understood has its faults in the place of a decision."""
 
     head: Head
     catalogue: Catalogue
@@ -56,8 +56,8 @@ class Known(NamedTuple):
 async def ask(
     connection: AsyncConnection, store: Store, asked: Sequence[Asked], *, now: datetime, at_least: Sequence[str] = ()
 ) -> Answers:
-    """Answer questions from one snapshot. Raises NotReady without a catalogue, Conflicting if the database has not reached
-    an asked revision."""
+    """Answer questions from one snapshot. Raises NotReady without a catalogue, Conflicting if the database has not
+    reached an asked revision."""
     known = await _know(connection, store, [item.subject for item in asked], now)
     for revision in at_least:
         require_revision(known.snapshot.head, revision)

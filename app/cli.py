@@ -1,4 +1,5 @@
-"""The command line: serve, migrate, keys, catalogue, verify, rebuild, openapi. Thin over the same functions as the doors."""
+"""The command line: serve, migrate, keys, catalogue, verify, rebuild, openapi. Thin over the same functions as the
+doors."""
 
 import asyncio
 import json
@@ -139,7 +140,8 @@ Three commands to try, in another shell:
 
   # unsubscribe
   curl -s {url}/v1/choices -H 'Authorization: Bearer {key}' -H 'Content-Type: application/json' \\
-    -d '{{"subject": {{"type": "email", "id": "ada@example.com"}}, "choices": [{{"purpose": "email_marketing", "channel": "email", "choice": "withdraw"}}], "method": "email"}}'
+    -d '{{"subject": {{"type": "email", "id": "ada@example.com"}}, "method": "email",
+         "choices": [{{"purpose": "email_marketing", "channel": "email", "choice": "withdraw"}}]}}'
 
   # poll: everything about this page's purposes, as of now
   curl -s {url}/v1/check/all -H 'Authorization: Bearer {key}' -H 'Content-Type: application/json' \\

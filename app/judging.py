@@ -107,10 +107,8 @@ def _of_evidence(given: _Given) -> Iterator[Fault]:
     """Art. 7(1): consent that could not be demonstrated is not taken."""
     if given.notice is None:
         yield Fault("/notice", "notice-required", "Say which notice version the person agreed to.")
-    elif (named := given.timeline.named(given.notice)) is not None:
-        if named.effective_from is not None and named.effective_from > given.at:
-            detail = "That notice was not yet in force when the consent was given."
-            yield Fault("/notice", "notice-not-in-force", detail)
+    elif not given.timeline.was_in_force(given.notice, given.at):
+        yield Fault("/notice", "notice-not-in-force", "That notice was not yet in force when the consent was given.")
     if given.method is None:
         yield Fault("/method", "method-required", "Say how the consent was given.")
 

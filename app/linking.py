@@ -173,7 +173,8 @@ async def _detach(unit: Unit, state: State, device: State, found: Identifier) ->
 
 
 async def erase(unit: Unit, subject_id: str, *, force: bool, key_id: str) -> Erasure:
-    """Erase a person (Art. 17): sealed values and evidence go, the noes in force stay on each identifier as tombstones."""
+    """Erase a person (Art. 17): sealed values and evidence go, the noes in force stay on each identifier as
+    tombstones."""
     survivor = await subjects.survivor_of(unit.connection, subject_id)
     if survivor is None:
         raise unknown_subject()

@@ -1,4 +1,5 @@
-"""Choices and facts: judged by the catalogue, then recorded. The one way they are written, whichever door they came through."""
+"""Choices and facts: judged by the catalogue, then recorded. The one way they are written, whichever door they
+came through."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -120,41 +121,35 @@ def _told(
     if event.scope is not None:
         objected = _scope(state, event, unit)
         status = "objected" if objected else None
-        effective = objected != scope_before
-        told.append(_recorded(event, event.id, None, event.channel, effective, status, None, recorded_at))
+        told.append(_on_file(event, recorded_at, effective=objected != scope_before, status=status))
         changes = [change for change in changes if change.effective]
     elif event.channel is not None:
         changes = [change for change in changes if change.channel == event.channel]
-    for change in changes:
-        now = change.standing
-        in_force = now.event_id or event.id
-        told.append(
-            _recorded(
-                event,
-                in_force,
-                change.purpose,
-                change.channel,
-                change.effective,
-                now.status,
-                now.version or None,
-                recorded_at,
-            )
-        )
-    return told
+    return [*told, *(_on_standing(event, change, recorded_at) for change in changes)]
 
 
-def _recorded(
-    event: Event,
-    event_id: str,
-    purpose: str | None,
-    channel: str | None,
-    effective: bool,
-    status: str | None,
-    version: int | None,
-    recorded_at: datetime,
-) -> Recorded:
+def _on_standing(event: Event, change: Change, recorded_at: datetime) -> Recorded:
+    now = change.standing
+    return _on_file(event, recorded_at, effective=change.effective, status=now.status)._replace(
+        event_id=now.event_id or event.id,
+        purpose=change.purpose,
+        channel=change.channel,
+        version=now.version or None,
+    )
+
+
+def _on_file(event: Event, recorded_at: datetime, *, effective: bool, status: str | None = None) -> Recorded:
     return Recorded(
-        event_id, event.type, purpose, channel, event.scope, effective, status, version, event.at, recorded_at
+        event_id=event.id,
+        type=event.type,
+        purpose=event.purpose,
+        channel=event.channel,
+        scope=event.scope,
+        effective=effective,
+        status=status,
+        version=None,
+        occurred_at=event.at,
+        recorded_at=recorded_at,
     )
 
 
@@ -206,10 +201,10 @@ async def _record_fact(unit: Unit, state: State, fact: Fact, at: datetime, how: 
     known = repeated(state, event)
     if known is not None:
         recorded_at = await ledger.recorded_at(unit.connection, known.id)
-        return _recorded(known, known.id, event.purpose, event.channel, False, None, None, recorded_at)
+        return _on_file(known, recorded_at, effective=False)
     purposes = [fact.purpose] if fact.purpose else list(state.by_purpose) if fact.fact == "child" else []
     unit.place(state, event, purposes, data=_how(how) | fact.flags, sealed=_sealed(how) | fact.sealed)
-    return _recorded(event, event.id, event.purpose, event.channel, True, None, None, max(unit.now, at))
+    return _on_file(event, max(unit.now, at), effective=True)
 
 
 def _reference(unit: Unit, state: State, text: str | None) -> str | None:

@@ -1,4 +1,5 @@
-"""The catalogue: a privacy notice as data, one immutable version per published notice, and which version is in force."""
+"""The catalogue: a privacy notice as data, one immutable version per published notice, and which version is in
+force."""
 
 from bisect import bisect_right
 from collections.abc import Iterable
@@ -218,6 +219,11 @@ class Timeline:
         """The version of that name."""
         n = self._index.get(version)
         return None if n is None else self._ordered[n]
+
+    def was_in_force(self, version: str, at: datetime) -> bool:
+        """Whether a version had come into force by an instant; True as well for one that never was published."""
+        n = self._index.get(version)
+        return n is None or self._starts[n] <= at
 
     def in_force(self, at: datetime) -> Catalogue | None:
         """The version in force at an instant, None before the first."""

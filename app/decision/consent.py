@@ -24,8 +24,8 @@ class Consent(NamedTuple):
 
 
 def consent_on(hearing: Hearing, key: str, channel: str | None, purpose: Purpose) -> Consent:
-    """What the person last said about giving consent for a purpose on a channel. Lifting an objection never gives consent,
-    so lifted noes count; an objection to all marketing withdraws the consents given before it, for good."""
+    """What the person last said about giving consent for a purpose on a channel. Lifting an objection never gives
+    consent, so lifted noes count; an objection to all marketing withdraws the consents given before it, for good."""
     own = hearing.own
     give = own.latest_give(key, channel)
     no = max([*own.noes(key, channel), *hearing.heard_noes(key, channel)], key=lambda e: e.order, default=None)
@@ -44,8 +44,8 @@ def consent_on(hearing: Hearing, key: str, channel: str | None, purpose: Purpose
 
 
 def expiry(give: Event, ground: Ground, *, jurisdiction: str, timeline: Timeline, at: datetime) -> datetime | None:
-    """The instant from which a consent is expired: the shortest life that the agreed notice, or any version in force since,
-    has stated for consent here."""
+    """The instant from which a consent is expired: the shortest life that the agreed notice, or any version in
+    force since, has stated for consent here."""
     assert give.purpose is not None and give.notice is not None
     versions = timeline.in_force_between(give.at, max(at, give.at))
     agreed = timeline.named(give.notice)

@@ -42,7 +42,8 @@ class History:
     # Sides of a merge
 
     def _reaches(self, lift: Event, no: Event) -> bool:
-        """Whether something that merely lifts reaches an older no: across a merge only if recorded after it (domain 3.4)."""
+        """Whether something that merely lifts reaches an older no: across a merge only if recorded after it
+        (domain 3.4)."""
         side: str | None = no.side
         while side is not None and side != lift.side:
             side = self._state.sides.get(side)
@@ -165,8 +166,8 @@ class History:
         ]
 
     def silence_ended(self, purpose: str, channel: str | None, *, marketing: bool) -> datetime | None:
-        """The instant after which a fact may stand in for a choice: when the last no was lifted. None if there never was
-        a no; the end of time while one is in force."""
+        """The instant after which a fact may stand in for a choice: when the last no was lifted. None if there
+        never was a no; the end of time while one is in force."""
         ends = [end for _, end in self._noes_with_end(purpose, channel)]
         if marketing:
             ends += [end for _, end in self._marketing_objections_with_end(purpose, channel)]
@@ -175,7 +176,8 @@ class History:
     # Decisions on objections
 
     def is_overridden(self, no: Event) -> bool:
-        """Whether a later decision with compelling grounds answers this objection, and none upheld it at or after that."""
+        """Whether a later decision with compelling grounds answers this objection, and none upheld it at or after
+        that."""
         assert no.purpose is not None
         overrides = self.on(no.purpose, "fact.objection_overridden")
         upheld = max((e.at for e in self.on(no.purpose, "fact.objection_upheld")), default=None)
@@ -215,8 +217,8 @@ class History:
 
 
 class Hearing:
-    """A person's own history, and what is in force with those it is attached to (domain 3.4): noes, scope objections and
-    open restrictions. Only its own newer valid consent outweighs what it hears."""
+    """A person's own history, and what is in force with those it is attached to (domain 3.4): noes, scope
+    objections and open restrictions. Only its own newer valid consent outweighs what it hears."""
 
     def __init__(self, person: Person, timeline: Timeline, until: datetime | None) -> None:
         self.own = History(person.own, timeline, until)

@@ -29,8 +29,8 @@ RANK = {
 
 
 class Event(NamedTuple):
-    """An entry of the ledger as far as answers depend on it. `at` is its occurred_at; `side` names the group of subjects,
-    merged by then, about whom it was recorded; `reference` is a keyed digest, never the text."""
+    """An entry of the ledger as far as answers depend on it. `at` is its occurred_at; `side` names the group of
+    subjects, merged by then, about whom it was recorded; `reference` is a keyed digest, never the text."""
 
     id: str
     type: str
@@ -54,8 +54,9 @@ class Event(NamedTuple):
 
 
 class Standing(NamedTuple):
-    """The folded state of one (subject, purpose, channel); `version` grows by one at each change. `objected` says that a
-    no is in force on the grounds that can be objected to (it may be lifted while a withdrawn consent stays withdrawn)."""
+    """The folded state of one (subject, purpose, channel); `version` grows by one at each change. `objected` says
+    that a no is in force on the grounds that can be objected to (it may be lifted while a withdrawn consent stays
+    withdrawn)."""
 
     status: str | None
     objected: bool

@@ -39,8 +39,8 @@ _REVIEW_LASTS = parse_period("P1Y")
 
 
 def decide(question: Question, person: Person, timeline: Timeline, now: datetime) -> Decision:
-    """Answer a question from the person's history, the catalogue and the clock (domain 4). Pure: the same inputs give the
-    same answer, in whatever order and however often the events stand in the history."""
+    """Answer a question from the person's history, the catalogue and the clock (domain 4). Pure: the same inputs
+    give the same answer, in whatever order and however often the events stand in the history."""
     at = question.as_of or now
     erased = max(person.own.erasures, default=None)
     if question.as_of is not None and erased is not None:

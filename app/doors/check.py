@@ -25,34 +25,32 @@ router = APIRouter(
 
 BATCH_LIMIT = 1000
 
-_FIELDS: dict[str, Any] = {
-    "subject": (NamedSubject, Field(examples=[{"type": "customer", "id": "c-42"}])),
-    "purpose": (Key, Field(examples=["offers"])),
-    "data_categories": (
-        Annotated[list[Key], Field(min_length=1, max_length=200)] | None,
-        Field(
-            default=None, description="What is used; by default all that the purpose declares.", examples=[["email"]]
-        ),
-    ),
-    "channel": (Key | None, Field(default=None, examples=["email"])),
-    "recipient": (Key | None, Field(default=None, description="A third party the data would go to.", examples=[None])),
-    "jurisdiction": (Jurisdiction | None, Field(default=None, description="Where the person is.", examples=["DE"])),
-    "operation": (Literal["use", "store", "disclose"], Field(default="use")),
-    "automated": (Flag, Field(default=False, description="Whether this is solely automated.")),
-    "gpc": (Flag, Field(default=False, description="Whether the browser sends Sec-GPC: 1.")),
-    "data_collected_at": (Instant | None, Field(default=None, examples=[None])),
-    "as_of": (Instant | None, Field(default=None, description="Ask what held then.", examples=[None])),
-    "at_least": (Text | None, Field(default=None, description="A revision the answer must include.", examples=[None])),
-    "explain": (Flag, Field(default=False, description="Add `considered`: each step and ground, and why not.")),
-}
-CheckRequest = create_model(
-    "CheckRequest", __base__=Request, __doc__="A question; only subject and purpose are required.", **_FIELDS
-)
-Defaults = create_model(
+
+class CheckRequest(Request):
+    """A question; only subject and purpose are required."""
+
+    subject: NamedSubject = Field(examples=[{"type": "customer", "id": "c-42"}])
+    purpose: Key = Field(examples=["offers"])
+    data_categories: Annotated[list[Key], Field(min_length=1, max_length=200)] | None = Field(
+        default=None, description="What is used; by default all that the purpose declares.", examples=[["email"]]
+    )
+    channel: Key | None = Field(default=None, examples=["email"])
+    recipient: Key | None = Field(default=None, description="A third party the data would go to.", examples=[None])
+    jurisdiction: Jurisdiction | None = Field(default=None, description="Where the person is.", examples=["DE"])
+    operation: Literal["use", "store", "disclose"] = "use"
+    automated: Flag = Field(default=False, description="Whether this is solely automated.")
+    gpc: Flag = Field(default=False, description="Whether the browser sends Sec-GPC: 1.")
+    data_collected_at: Instant | None = Field(default=None, examples=[None])
+    as_of: Instant | None = Field(default=None, description="Ask what held then.", examples=[None])
+    at_least: Text | None = Field(default=None, description="A revision the answer must include.", examples=[None])
+    explain: Flag = Field(default=False, description="Add `considered`: each step and ground, and why not.")
+
+
+Defaults = create_model(  # type: ignore[call-overload]  # fields made of names
     "Defaults",
     __base__=Request,
     __doc__="Question fields for every check of the batch that does not say otherwise.",
-    **{name: (Any, Field(default=None)) for name in _FIELDS},
+    **{name: (Any, Field(default=None)) for name in CheckRequest.model_fields},
 )
 
 
@@ -104,9 +102,9 @@ class BatchItem(Response):
     basis: str | None = None
     purpose: str | None = None
     channel: str | None = None
-    failing_data_categories: list[str] = []
-    obligations: list[str] = []
-    determining: list[DeterminingEvent] = []
+    failing_data_categories: list[str] = Field(default_factory=list)
+    obligations: list[str] = Field(default_factory=list)
+    determining: list[DeterminingEvent] = Field(default_factory=list)
     valid_until: Instant | None = None
     hint: str | None = None
     considered: list[Considered] | None = None
@@ -126,7 +124,7 @@ class BatchResponse(Response):
 class BatchRequest(Request):
     """1 to 1,000 checks. An item that is malformed is answered `invalid_question`; the rest stand."""
 
-    defaults: Defaults = Field(default_factory=Defaults)  # type: ignore[valid-type]
+    defaults: Defaults = Field(default_factory=Defaults)
     checks: list[Any] = Field(
         min_length=1,
         examples=[
@@ -144,14 +142,14 @@ class AllRequest(Request):
 
 
 @router.post("", response_model=CheckResponse, summary="Ask one question")
-async def check(request: CheckRequest, caller: TheCaller, now: Now) -> HttpResponse:  # type: ignore[valid-type]
+async def check(request: CheckRequest, caller: TheCaller, now: Now) -> HttpResponse:
     """Answers 200 for every computed answer, yes or no."""
     asked, revisions = _asked(request, now)
     answers = await _ask(caller, [asked], now, revisions)
     decision = answers.decisions[0]
     if isinstance(decision, Invalid):
         raise decision
-    content = _told(decision, asked.question, answers.catalogue, explain=request.explain)  # type: ignore[attr-defined]
+    content = _told(decision, asked.question, answers.catalogue, explain=request.explain)
     content |= {
         "revision": answers.head.revision,
         "catalogue_version": decision.catalogue_version,
@@ -166,7 +164,7 @@ async def check_batch(request: BatchRequest, caller: TheCaller, now: Now) -> Htt
     """One revision for all answers."""
     if len(request.checks) > BATCH_LIMIT:
         raise HTTPException(413)
-    defaults = request.defaults.model_dump(exclude_unset=True)  # type: ignore[attr-defined]
+    defaults = request.defaults.model_dump(exclude_unset=True)
     items = [_read_item(item, defaults, now) for item in request.checks]
     asked = [item for item in items if not isinstance(item, Invalid)]
     answers = await _ask(caller, [a for a, _, _ in asked], now, [r for _, revisions, _ in asked for r in revisions])
@@ -209,7 +207,7 @@ async def _ask(caller: TheCaller, asked: list[Asked], now: Now, revisions: list[
     return answers
 
 
-def _asked(request: Any, now: Now) -> tuple[Asked, list[str]]:
+def _asked(request: CheckRequest, now: Now) -> tuple[Asked, list[str]]:
     if request.as_of is not None and request.as_of > now:
         raise Invalid(Fault("/as_of", "as-of-in-future", "What will hold is not known; as_of lies in the past."))
     categories = request.data_categories
@@ -234,7 +232,7 @@ def _read_item(item: Any, defaults: dict[str, Any], now: Now) -> tuple[Asked, li
     fields = {name: value for name, value in item.items() if name != "id"}
     body = defaults | fields
     try:
-        request: Any = CheckRequest.model_validate(body)
+        request = CheckRequest.model_validate(body)
         asked, revisions = _asked(request, now)
     except ValidationError as error:
         found = [{**e, "loc": ("body", *e["loc"])} for e in error.errors(include_input=False, include_url=False)]

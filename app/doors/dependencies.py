@@ -91,7 +91,8 @@ IdempotencyKey = Annotated[
     str | None,
     Header(
         alias="Idempotency-Key",
-        description="Quoted or bare, up to 255 characters. The same key with the same body gets the stored answer for 24 hours.",
+        description="Quoted or bare, up to 255 characters. "
+        "The same key with the same body gets the stored answer for 24 hours.",
     ),
 ]
 
@@ -114,8 +115,8 @@ class Write:
         return await self.perform_on_connection(in_unit, status)
 
     async def perform_on_connection(self, work: Callable[[AsyncConnection], Awaitable[Any]], status: int) -> Response:
-        """The same for work that begins its unit itself. `work` returns the content of the answer, or an (status, content)
-        pair."""
+        """The same for work that begins its unit itself. `work` returns the content of the answer, or a
+        (status, content) pair."""
         store, claim = self.caller.store, (self.caller.key_id, self._idempotency_key or "")
         running: set[tuple[str, str]] = self._request.app.state.running
         fingerprint = await self._fingerprint()

@@ -30,7 +30,8 @@ async def published(connection: AsyncConnection, *, after: int = 0) -> list[Publ
 async def take_head(connection: AsyncConnection) -> int:
     """Hold the head until commit, so that publications come one by one; returns the last serial."""
     statement = select(ledger_head.c.catalogue_serial).with_for_update()
-    return (await connection.execute(statement)).scalar_one()
+    serial: int = (await connection.execute(statement)).scalar_one()
+    return serial
 
 
 async def add(connection: AsyncConnection, version: Published) -> None:

@@ -52,12 +52,13 @@ class Database:
     async def write(self, work: Callable[[AsyncConnection], Awaitable[_T]]) -> _T:
         """Do a unit of work and commit it; only then return its result. Done again from the start when another writer
         stood in the way; nothing of it stays when it raises."""
+        stood_in_the_way: Exception | None = None
         for attempt in range(_ATTEMPTS):
             try:
                 async with self._writer.begin() as connection:
                     result = await work(connection)
             except Conflict as conflict:
-                stood_in_the_way: Exception = conflict
+                stood_in_the_way = conflict
             except DBAPIError as error:
                 if not isinstance(error, OperationalError):
                     raise
@@ -112,7 +113,8 @@ def _sqlite_engine(path: str, *, begin: str | None, pool_size: int) -> AsyncEngi
 
 
 def _postgres_engine(url: str) -> AsyncEngine:
-    """The URL goes to libpq as it is, so that every form libpq knows works: socket folders, TLS options, several hosts."""
+    """The URL goes to libpq as it is, so that every form libpq knows works: socket folders, TLS options, several
+    hosts."""
 
     async def connect() -> psycopg.AsyncConnection[Any]:
         return await psycopg.AsyncConnection.connect(url, options=_options(url), prepare_threshold=2)

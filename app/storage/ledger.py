@@ -1,4 +1,5 @@
-"""The ledger: append-only, chained, positions dense and in commit order; and its head, by which a read knows its revision."""
+"""The ledger: append-only, chained, positions dense and in commit order; and its head, by which a read knows its
+revision."""
 
 import json
 from collections.abc import AsyncIterator, Sequence
@@ -102,7 +103,8 @@ async def of_subjects(
 async def recorded_at(connection: AsyncConnection, event_id: str) -> datetime:
     """When an event was committed."""
     statement = select(ledger.c.recorded_at).where(ledger.c.event_id == event_id)
-    return (await connection.execute(statement)).scalar_one()
+    at: datetime = (await connection.execute(statement)).scalar_one()
+    return at
 
 
 async def everything(connection: AsyncConnection) -> AsyncIterator[Entry]:

@@ -64,8 +64,8 @@ class Snapshot(NamedTuple):
 async def snapshot(
     connection: AsyncConnection, *, digests: Sequence[bytes] = (), subject_ids: Sequence[str] = ()
 ) -> Snapshot:
-    """Read head, subjects, tombstones and those attached to them in one statement, so in one snapshot. A key under which
-    nobody is found is absent from `people`."""
+    """Read head, subjects, tombstones and those attached to them in one statement, so in one snapshot. A key under
+    which nobody is found is absent from `people`."""
     asked = _asked(digests, subject_ids)
     own, other = subjects.alias("own"), subjects.alias("other")
     statement = (
@@ -138,7 +138,8 @@ async def survivor_of(connection: AsyncConnection, subject_id: str) -> str | Non
     """The subject an id stands for today: itself, or the one it was merged into; None if there never was one."""
     survivor = func.coalesce(subjects.c.merged_into, subjects.c.subject_id)
     statement = select(survivor).where(subjects.c.subject_id == subject_id)
-    return (await connection.execute(statement)).scalar()
+    found: str | None = (await connection.execute(statement)).scalar()
+    return found
 
 
 async def component_of(connection: AsyncConnection, subject_id: str) -> list[str]:
@@ -172,8 +173,8 @@ async def types_in_use(connection: AsyncConnection) -> set[str]:
 
 
 async def take(connection: AsyncConnection, subject_ids: Iterable[str]) -> dict[str, State]:
-    """Take the rows of some subjects until commit, in the order of their ids so that no two writers wait for each other,
-    and read their states. Raises Conflict if one was merged away meanwhile."""
+    """Take the rows of some subjects until commit, in the order of their ids so that no two writers wait for each
+    other, and read their states. Raises Conflict if one was merged away meanwhile."""
     wanted = sorted(set(subject_ids))
     statement = (
         select(subjects.c.subject_id, subjects.c.merged_into, subjects.c.state)
