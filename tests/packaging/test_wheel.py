@@ -1,4 +1,4 @@
-"""The wheel alone, as the container image installs it: migrations and catalogue inside, nothing from the source tree."""
+"""The wheel by itself, as the image installs it: migrations and catalogue inside, nothing of the source tree."""
 
 import contextlib
 import os
