@@ -95,20 +95,25 @@ async def publish(
     serial = await shelf.take_head(connection)
     head = await ledger.head(connection)
     timeline = await store.timeline(connection, head)
-    content = content_digest(document)
-    existing = next((p for p in await shelf.published(connection) if p.version == document.get("version")), None)
+    existing = await _existing(connection, document)
     if existing is not None:
-        if existing.content_digest != content:
-            detail = "This version was published with other content, and never changes; publish a new version."
-            raise Conflicting("version-exists", detail)
         return Publication(existing.version, existing.published_at, head.revision, [], created=False)
     catalogue = parse(document)
     warnings = await _judge(connection, catalogue, timeline, now)
-    version = _published(document, catalogue, serial + 1, content, now)
+    version = _published(document, catalogue, serial + 1, now)
     await shelf.add(connection, version)
     position, digest = await ledger.reserve(connection, 1)
     await ledger.append(connection, [_entry(version, position + 1, now, key_id)], digest=digest)
     return Publication(version.version, now, head._replace(position=position + 1).revision, warnings, created=True)
+
+
+async def _existing(connection: AsyncConnection, document: dict[str, Any]) -> Published | None:
+    """The version of that name with the same content, if it was published. Raises Conflicting for other content."""
+    existing = next((p for p in await shelf.published(connection) if p.version == document.get("version")), None)
+    if existing is not None and existing.content_digest != content_digest(document):
+        detail = "This version was published with other content, and never changes; publish a new version."
+        raise Conflicting("version-exists", detail)
+    return existing
 
 
 async def _judge(connection: AsyncConnection, catalogue: Catalogue, timeline: Timeline, now: datetime) -> list[Finding]:
@@ -131,10 +136,10 @@ def content_digest(document: dict[str, Any]) -> str:
     return hashlib.sha256(crypto.canonical_json(plain)).hexdigest()
 
 
-def _published(document: dict[str, Any], catalogue: Catalogue, serial: int, content: str, now: datetime) -> Published:
+def _published(document: dict[str, Any], catalogue: Catalogue, serial: int, now: datetime) -> Published:
     start = catalogue.effective_from or now
     text = json.dumps({**document, "effective_from": start.isoformat().replace("+00:00", "Z")}, default=_plain)
-    return Published(serial, catalogue.version, content, start, now, text)
+    return Published(serial, catalogue.version, content_digest(document), start, now, text)
 
 
 def _entry(version: Published, position: int, now: datetime, key_id: str) -> Entry:
@@ -152,7 +157,10 @@ class DryRun(NamedTuple):
 
 
 async def dry_run(connection: AsyncConnection, store: Store, document: dict[str, Any], *, now: datetime) -> DryRun:
-    """What publishing a document would change, without doing it. Raises Invalid for what publishing would refuse."""
+    """What publishing a document would change, without doing it. Raises what publishing would raise."""
+    existing = await _existing(connection, document)
+    if existing is not None:
+        return DryRun(existing.version, Difference(), 0, [])
     timeline = await store.timeline(connection, await ledger.head(connection))
     catalogue = parse(document)
     warnings = await _judge(connection, catalogue, timeline, now)

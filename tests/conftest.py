@@ -1,6 +1,7 @@
 """What every test may use: both engines, fresh databases, the application with a catalogue in force."""
 
 from collections.abc import AsyncGenerator, Iterator
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import yaml
 
 from tests.harness.databases import Databases
 from tests.harness.service import Maywe, in_process
+from tests.harness.stages import Stages
 
 ENGINES = ("sqlite", "postgresql")
 
@@ -44,11 +46,15 @@ def shop() -> dict[str, Any]:
 
 def catalogue(name: str) -> dict[str, Any]:
     """A catalogue among the tests; its providers were reviewed a month ago."""
-    reviewed = datetime.now(UTC).date() - timedelta(days=30)
-    text = (Path(__file__).parent / name).read_text().replace("REVIEWED", reviewed.isoformat())
-    document = yaml.safe_load(text)
+    text = (Path(__file__).parent / name).read_text(encoding="utf-8")
+    document = yaml.safe_load(reviewed(text))
     assert isinstance(document, dict)
     return document
+
+
+def reviewed(text: str) -> str:
+    """The text of a catalogue with REVIEWED being the day a month ago."""
+    return text.replace("REVIEWED", (datetime.now(UTC).date() - timedelta(days=30)).isoformat())
 
 
 @pytest.fixture
@@ -57,3 +63,10 @@ async def maywe(database_url: str, shop: dict[str, Any]) -> AsyncGenerator[Maywe
     async with in_process(database_url) as running:
         await running.publish(shop)
         yield running
+
+
+@pytest.fixture(scope="session")
+async def stages(databases: Databases) -> AsyncGenerator[Stages]:
+    """Where scenarios are played."""
+    async with AsyncExitStack() as opened:
+        yield Stages(databases, opened)

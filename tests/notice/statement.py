@@ -1,0 +1,61 @@
+"""The steps that only the statements of the notice have."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+from sqlalchemy import MetaData, select
+
+from tests.harness.scenarios import Scenario
+from tests.harness.service import command
+
+PROJECT = Path(__file__).parents[2]
+
+
+class Statement(Scenario):
+    """A row of the table of statements."""
+
+    async def _unsubscribe(self, body: dict[str, Any]) -> None:
+        link = await self._linked(body)
+        await self._open(body["method"], link["url"])
+
+    async def _preferences(self, body: dict[str, Any]) -> None:
+        page = await self._open("GET", (await self._linked(body))["preferences_url"])
+        for text in body["contains"]:
+            assert text in page.text, page.text
+
+    async def _linked(self, body: dict[str, Any]) -> dict[str, Any]:
+        wanted = {"subject": await self._subject(body), "purpose": body["purpose"], "channel": body["channel"]}
+        made = await self._sent("POST", "/v1/unsubscribe-links", json={"links": [wanted]})
+        (link,) = made.json()["links"]
+        assert isinstance(link, dict)
+        return link
+
+    async def _open(self, method: str, url: str) -> httpx.Response:
+        http = self.stage.maywe.http
+        request = http.build_request(method, urlsplit(url).path)
+        del request.headers["Authorization"]
+        answer = await http.send(request)
+        assert answer.status_code == 200, f"{method}: {answer.status_code} {answer.text[:600]}"
+        return answer
+
+    async def _dump(self, body: dict[str, Any]) -> None:
+        text = await self._all_tables()
+        assert all(word in text for word in body["holds"])
+        assert not [word for word in body["lacks"] if word in text]
+
+    async def _all_tables(self) -> str:
+        tables = MetaData()
+        async with self.stage.maywe.store.database.read() as connection:
+            await connection.run_sync(tables.reflect)
+            rows = [row for table in tables.sorted_tables for row in await connection.execute(select(table))]
+        return "\n".join(str(tuple(row)) for row in rows)
+
+    async def _restore(self, _: dict[str, Any]) -> None:
+        url = await asyncio.to_thread(self.stage.databases.restored, self.stage.maywe.url)
+        assert "is whole" in await asyncio.to_thread(command, url, "verify")
+
+    async def _file(self, body: dict[str, Any]) -> None:
+        assert (PROJECT / body["path"]).exists()
