@@ -68,13 +68,13 @@ async def publish(store: Store, document: dict[str, Any], *, now: datetime) -> p
 
 async def dry_run(store: Store, document: dict[str, Any], *, now: datetime) -> publishing.DryRun:
     """What publishing a document would change."""
-    async with store.database.read() as connection:
+    async with store.database.view() as connection:
         return await publishing.dry_run(connection, store, document, now=now)
 
 
 async def catalogue_in_force(store: Store, *, now: datetime) -> dict[str, object]:
     """The document in force."""
-    async with store.database.read() as connection:
+    async with store.database.view() as connection:
         timeline = await store.timeline(connection, await ledger.head(connection))
         in_force = timeline.in_force(now)
         if in_force is None:

@@ -9,6 +9,7 @@ from app.decision.history import History
 from app.decision.model import Event, State
 from app.decision.refusal import Conflicting, Unknown
 from app.storage import subjects
+from app.storage.database import Conflict
 from app.storage.subjects import Identifier, Tombstone
 from app.writing import Unit, subject_erased, told, unknown_subject
 
@@ -43,9 +44,19 @@ async def link(unit: Unit, subject_id: str, identifier: Subject, *, carry_consen
         state = (await unit.take([survivor], [address]))[0]
         _not_erased(state)
         return Linked(survivor, [], False, holder.identifier_id, await unit.finish())
+    await _take_attached(unit, survivor, holder.subject_id)
     state, other = await unit.take([survivor, holder.subject_id], [address])
     _not_erased(state)
     return await _link_held(unit, subject_id, state, other, holder, carry_consents=carry_consents)
+
+
+async def _take_attached(unit: Unit, *subject_ids: str) -> None:
+    """Take some subjects and all that are attached to them, in one order: a merge moves attachments, and an attachment
+    changes only while both its ends are held."""
+    around = await subjects.attached_to(unit.connection, *subject_ids)
+    await subjects.take(unit.connection, [*subject_ids, *around])
+    if await subjects.attached_to(unit.connection, *subject_ids) != around:
+        raise Conflict
 
 
 def _not_erased(state: State) -> None:
@@ -140,16 +151,23 @@ async def unlink(unit: Unit, subject_id: str, identifier_id: str) -> str:
     survivor = await subjects.survivor_of(unit.connection, subject_id)
     if survivor is None:
         raise unknown_subject()
-    attached = await subjects.attached_to(unit.connection, survivor)
-    held = await subjects.identifiers_of(unit.connection, [survivor, *attached])
-    found = next((identifier for identifier in held if identifier.identifier_id == identifier_id), None)
+    found = await _reachable(unit, survivor, identifier_id)
     states = await unit.take([survivor] if found is None else list(dict.fromkeys([survivor, found.subject_id])))
     _not_erased(states[0])
+    if await _reachable(unit, survivor, identifier_id) != found:
+        raise Conflict
     if found is None:
         raise Unknown("unknown-identifier", "This subject has no such identifier.")
     if found.subject_id == survivor:
         return await _unlink_own(unit, states[0], found)
     return await _detach(unit, states[0], states[1], found)
+
+
+async def _reachable(unit: Unit, subject_id: str, identifier_id: str) -> Identifier | None:
+    """An identifier of a subject, or of one attached to it."""
+    attached = await subjects.attached_to(unit.connection, subject_id)
+    held = await subjects.identifiers_of(unit.connection, [subject_id, *attached])
+    return next((identifier for identifier in held if identifier.identifier_id == identifier_id), None)
 
 
 async def _unlink_own(unit: Unit, state: State, found: Identifier) -> str:

@@ -2,11 +2,11 @@
 
 from alembic import context
 
-from app.settings import load_settings
+from app.settings import Settings
 from app.storage import schema
 from app.storage.tables import metadata
 
-url = context.config.attributes.get("url") or load_settings().database_url
+url = context.config.attributes.get("url") or Settings().database_url
 
 with schema.connect(url) as connection:
     context.configure(

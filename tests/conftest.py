@@ -34,8 +34,10 @@ def engine(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def database_url(databases: Databases, engine: str) -> str:
-    return databases.make(engine)
+def database_url(databases: Databases, engine: str) -> Iterator[str]:
+    url = databases.make(engine)
+    yield url
+    databases.drop(url)
 
 
 @pytest.fixture

@@ -55,16 +55,11 @@ class Caller(NamedTuple):
             raise Denied("insufficient-scope", detail)
 
     async def confirm(self, connection: AsyncConnection, head: Head, now: datetime) -> None:
-        """Raise Denied if the key changed since it was last known, as the ledger head says, and is no longer valid."""
-        if await self.store.refresh_keys(connection, head):
-            key = self.store.key(self.key_id)
-            if (
-                key is None
-                or key.digest != self.key.digest
-                or key.scopes != self.key.scopes
-                or not is_current(key, now)
-            ):
-                raise Denied("invalid-key", "This API key is expired or revoked.")
+        """Raise Denied unless the key is valid as of a ledger head. Compared even if another request read the keys
+        again in the meantime."""
+        await self.store.refresh_keys(connection, head)
+        if self.store.key(self.key_id) != self.key or not is_current(self.key, now):
+            raise Denied("invalid-key", "This API key is expired or revoked.")
 
 
 def caller(request: Request) -> Caller:
@@ -202,7 +197,7 @@ JSON_BODY = Depends(json_body)
 
 
 class Reading:
-    """One read by a caller whose key is confirmed in it."""
+    """One read by a caller whose key is confirmed in it, of one moment however many statements it takes."""
 
     def __init__(self, caller: TheCaller, now: Now) -> None:
         self.caller = caller
@@ -212,7 +207,7 @@ class Reading:
     @asynccontextmanager
     async def begin(self) -> AsyncGenerator[tuple[AsyncConnection, Head]]:
         """A connection, and where the ledger ends."""
-        async with self.store.database.read() as connection:
+        async with self.store.database.view() as connection:
             head = await ledger.head(connection)
             await self.caller.confirm(connection, head, self.now)
             yield connection, head

@@ -2,21 +2,34 @@
 
 import asyncio
 import random
+import select
+import sqlite3
+import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
 import psycopg
-from sqlalchemy import event, text
-from sqlalchemy.exc import DBAPIError, OperationalError
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from sqlalchemy import event
+from sqlalchemy.exc import DBAPIError, DisconnectionError, InternalError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 _T = TypeVar("_T")
-_ATTEMPTS = 8
+_PATIENCE = 15.0  # seconds in which a unit of work is begun again while others stand in its way
+_LOCK_WAIT = 5.0  # seconds that one statement waits for another writer
+_POOL_WAIT = 10.0  # seconds that a unit of work waits for a connection
 _RETRIED = ("40P01", "40001", "55P03")  # deadlock, serialization failure, lock not available
-_POSTGRES_OPTIONS = "-c lock_timeout=5000 -c idle_in_transaction_session_timeout=10000 -c statement_timeout=30000"
+_UNMIGRATED = ("42P01", "42703")  # undefined table, undefined column
+_POSTGRES_OPTIONS = (
+    f"-c lock_timeout={_LOCK_WAIT * 1000:.0f} -c idle_in_transaction_session_timeout=10000 -c statement_timeout=30000"
+)
+# A peer that vanished is noticed within seconds, not hours. The URL may say otherwise.
+_POSTGRES_DEFAULTS = {"connect_timeout": "5", "keepalives_idle": "30", "tcp_user_timeout": "15000"}
+# A commit that is acknowledged is on disk, whatever the server's configuration; stronger settings stay.
+_DURABLE = "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"
 
 
 class Unavailable(Exception):
@@ -42,35 +55,54 @@ class Database:
     @asynccontextmanager
     async def read(self) -> AsyncGenerator[AsyncConnection]:
         """A connection on which every statement sees all that was committed before it."""
+        async with self._connect() as connection:
+            await connection.execution_options(isolation_level="AUTOCOMMIT")
+            yield connection
+
+    @asynccontextmanager
+    async def view(self) -> AsyncGenerator[AsyncConnection]:
+        """A connection on which all statements see one moment: what was committed before the first of them."""
+        async with self._connect() as connection:
+            if self.is_sqlite:
+                await connection.exec_driver_sql("BEGIN")
+            else:
+                await connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+            yield connection
+
+    @asynccontextmanager
+    async def _connect(self) -> AsyncGenerator[AsyncConnection]:
         try:
             async with self._reader.connect() as connection:
-                await connection.execution_options(isolation_level="AUTOCOMMIT")
                 yield connection
-        except (OperationalError, PoolTimeout, OSError) as error:
+        except (DBAPIError, PoolTimeout, OSError) as error:
+            if not _is_unavailability(error):
+                raise
             raise Unavailable from error
 
     async def write(self, work: Callable[[AsyncConnection], Awaitable[_T]]) -> _T:
         """Do a unit of work and commit it; only then return its result. Done again from the start when another writer
-        stood in the way; nothing of it stays when it raises."""
-        stood_in_the_way: Exception | None = None
-        for attempt in range(_ATTEMPTS):
+        stood in the way; nothing of it stays when it raises, unless the connection was lost in the commit itself, whose
+        outcome nobody knows then."""
+        give_up = time.monotonic() + _PATIENCE
+        attempt = 0
+        while True:
             try:
                 async with self._writer.begin() as connection:
                     result = await work(connection)
             except Conflict as conflict:
-                stood_in_the_way = conflict
-            except DBAPIError as error:
-                if not isinstance(error, OperationalError):
+                stood_in_the_way: Exception = conflict
+            except (DBAPIError, PoolTimeout, OSError) as error:
+                if not _is_unavailability(error):
                     raise
                 if not _is_retried(error):
                     raise Unavailable from error
                 stood_in_the_way = error
-            except (PoolTimeout, OSError) as error:
-                raise Unavailable from error
             else:
                 return result
-            await asyncio.sleep(random.uniform(0, 0.01 * 2**attempt))  # noqa: S311  spreading, not secrecy
-        raise Unavailable from stood_in_the_way
+            if time.monotonic() > give_up:
+                raise Unavailable from stood_in_the_way
+            attempt += 1
+            await asyncio.sleep(random.uniform(0, min(0.5, 0.01 * 2**attempt)))  # noqa: S311  spreading, not secrecy
 
     async def close(self) -> None:
         """Give back every connection."""
@@ -78,15 +110,29 @@ class Database:
         await self._writer.dispose()
 
 
-def _is_retried(error: DBAPIError) -> bool:
-    state = getattr(error.orig, "sqlstate", None)
-    return state in _RETRIED or "database is locked" in str(error.orig)
+def _is_unavailability(error: Exception) -> bool:
+    """Whether an error says that the database cannot answer now, rather than that it was asked wrongly."""
+    if not isinstance(error, DBAPIError) or isinstance(error, (OperationalError, InternalError)):
+        return True
+    return getattr(error.orig, "sqlstate", None) in _UNMIGRATED
+
+
+def _is_retried(error: Exception) -> bool:
+    """Whether an error says that another writer stood in the way; nothing was committed then."""
+    cause = error.orig if isinstance(error, DBAPIError) else None
+    if isinstance(cause, sqlite3.Error):
+        return cause.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
+    return getattr(cause, "sqlstate", None) in _RETRIED
 
 
 def _sqlite_engine(path: str, *, begin: str | None, pool_size: int) -> AsyncEngine:
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     engine = create_async_engine(
-        f"sqlite+aiosqlite:///{path}", pool_size=pool_size, max_overflow=0, connect_args={"timeout": 10}
+        f"sqlite+aiosqlite:///{path}",
+        pool_size=pool_size,
+        max_overflow=0,
+        pool_timeout=_POOL_WAIT,
+        connect_args={"timeout": _LOCK_WAIT},
     )
 
     @event.listens_for(engine.sync_engine, "connect")
@@ -113,32 +159,36 @@ def _sqlite_engine(path: str, *, begin: str | None, pool_size: int) -> AsyncEngi
 
 
 def _postgres_engine(url: str) -> AsyncEngine:
-    """The URL goes to libpq as it is, so that every form libpq knows works: socket folders, TLS options, several
-    hosts."""
+    """The URL goes to libpq, so that every form libpq knows works: socket folders, TLS options, several hosts."""
+    conninfo = conninfo_of(url, _POSTGRES_OPTIONS)
 
     async def connect() -> psycopg.AsyncConnection[Any]:
-        return await psycopg.AsyncConnection.connect(url, options=_options(url), prepare_threshold=2)
+        connection = await psycopg.AsyncConnection.connect(conninfo, autocommit=True, prepare_threshold=2)
+        await connection.execute(_DURABLE)
+        await connection.set_autocommit(False)
+        return connection
 
-    return create_async_engine(
-        "postgresql+psycopg://",
-        async_creator=connect,
-        pool_size=10,
-        max_overflow=10,
-        pool_timeout=10,
-        pool_pre_ping=False,
+    engine = create_async_engine(
+        "postgresql+psycopg://", async_creator=connect, pool_size=10, max_overflow=10, pool_timeout=_POOL_WAIT
     )
 
+    @event.listens_for(engine.sync_engine, "checkout")
+    def look(connection: Any, _record: Any, _proxy: Any) -> None:
+        if _hung_up(connection.driver_connection.fileno()):
+            raise DisconnectionError
 
-def _options(url: str) -> str:
-    own = psycopg.conninfo.conninfo_to_dict(url).get("options", "")
-    return f"{_POSTGRES_OPTIONS} {own}".strip()
+    return engine
 
 
-async def is_reachable(database: Database) -> bool:
-    """Whether the database answers."""
-    try:
-        async with database.read() as connection:
-            await connection.execute(text("SELECT 1"))
-    except Unavailable:
-        return False
-    return True
+def _hung_up(descriptor: int) -> bool:
+    """Whether the server has closed an idle connection: an idle server has nothing to say but good-bye."""
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    return bool(poll.poll(0))
+
+
+def conninfo_of(url: str, options: str) -> str:
+    """What libpq is given for a URL. Only a primary will do: a standby does not know yet what was just withdrawn."""
+    given = {name: str(value) for name, value in conninfo_to_dict(url).items()}
+    options = f"{options} {given.get('options', '')}".strip()
+    return make_conninfo(**{**_POSTGRES_DEFAULTS, **given, "options": options, "target_session_attrs": "read-write"})

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import RowMapping, insert, select, update
+from sqlalchemy import RowMapping, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app import crypto
@@ -117,11 +117,13 @@ def _entry(row: RowMapping) -> Entry:
     return Entry(**{name: row[name] for name in Entry._fields if name != "data"}, data=json.loads(row["data"]))
 
 
-async def _rows(connection: AsyncConnection) -> AsyncIterator[RowMapping]:
+async def _rows(connection: AsyncConnection, *, until: int | None = None) -> AsyncIterator[RowMapping]:
     position = 0
+    statement = select(ledger).order_by(ledger.c.position).limit(_PAGE)
+    if until is not None:
+        statement = statement.where(ledger.c.position <= until)
     while True:
-        statement = select(ledger).where(ledger.c.position > position).order_by(ledger.c.position).limit(_PAGE)
-        page = (await connection.execute(statement)).mappings().all()
+        page = (await connection.execute(statement.where(ledger.c.position > position))).mappings().all()
         for row in page:
             yield row
         if len(page) < _PAGE:
@@ -137,21 +139,22 @@ class Verification(NamedTuple):
 
 
 async def verify(connection: AsyncConnection) -> Verification:
-    """Walk the whole chain: positions dense, every digest right, the head where the last entry is."""
-    row = (await connection.execute(select(ledger_head.c.position, ledger_head.c.digest))).one()
-    end, end_digest = row
+    """Walk the whole chain: positions dense, every digest right, the head where the last entry is. What is appended
+    after the walk began is left out."""
+    last = func.coalesce(select(func.max(ledger.c.position)).scalar_subquery(), 0)
+    end, end_digest, last_position = (
+        await connection.execute(select(ledger_head.c.position, ledger_head.c.digest, last))
+    ).one()
     digest, position = crypto.GENESIS, 0
-    async for entry in _rows(connection):
-        if position == end:
-            break  # appended after the walk began
+    async for entry in _rows(connection, until=end):
         if entry["position"] != position + 1:
             return Verification(position, f"position {position + 1} is missing")
         digest = crypto.chain_digest(digest, _chained(entry))
         if digest != entry["digest"]:
             return Verification(position, f"the entry at position {position + 1} was altered")
         position += 1
-    if position != end:
-        return Verification(position, f"the ledger ends at {position}, its head says {end}")
+    if last_position != end or position != end:
+        return Verification(position, f"the ledger ends at {last_position}, its head says {end}")
     if digest != end_digest:
         return Verification(position, "the digest in the head is not that of the last entry")
     return Verification(position, None)

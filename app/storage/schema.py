@@ -8,8 +8,11 @@ import psycopg
 from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, create_engine, inspect, pool, text
+from sqlalchemy import Connection, Engine, create_engine, event, inspect, pool, text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.storage.database import Unavailable, conninfo_of
 
 _BESIDE = Path(__file__).resolve().parents[2] / "migrations"
 _PACKAGED = Path(__file__).resolve().parents[1] / "migrations"
@@ -25,15 +28,21 @@ def config(url: str) -> Config:
 
 
 def upgrade(url: str) -> None:
-    """Bring the schema to the newest revision."""
-    command.upgrade(config(url), "head")
+    """Bring the schema to the newest revision. Raises Unavailable."""
+    try:
+        command.upgrade(config(url), "head")
+    except DBAPIError as error:
+        raise Unavailable from error
 
 
 def head(url: str) -> str:
     """The newest revision this program knows."""
-    found = ScriptDirectory.from_config(config(url)).get_current_head()
-    assert found is not None, "there is at least one migration"
-    return found
+    return known(url)[0]
+
+
+def known(url: str) -> list[str]:
+    """The revisions this program knows, the newest first."""
+    return [script.revision for script in ScriptDirectory.from_config(config(url)).walk_revisions()]
 
 
 async def revision(connection: AsyncConnection) -> str | None:
@@ -45,18 +54,33 @@ async def revision(connection: AsyncConnection) -> str | None:
 
 @contextmanager
 def connect(url: str) -> Iterator[Connection]:
-    """A connection for migrations, alone at work on the schema."""
+    """A connection for migrations, alone at work on the schema: who comes second waits, and finds the work done."""
     if url.startswith("sqlite:"):
-        Path(url.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
-        engine = create_engine(url, poolclass=pool.NullPool)
+        engine = _sqlite_engine(url)
+        with engine.begin() as connection:
+            yield connection
     else:
-        options = "-c lock_timeout=5000 -c statement_timeout=600000"
-        engine = create_engine(
-            "postgresql+psycopg://", creator=lambda: psycopg.connect(url, options=options), poolclass=pool.NullPool
-        )
-    with engine.connect() as connection:
-        if engine.dialect.name == "postgresql":
+        engine = _postgres_engine(url)
+        with engine.connect() as connection:
             connection.execute(text(f"SELECT pg_advisory_lock({_LOCK})"))
+            connection.execute(text("SET lock_timeout = '5s'"))
             connection.commit()
-        yield connection
+            yield connection
     engine.dispose()
+
+
+def _sqlite_engine(url: str) -> Engine:
+    """One transaction for all there is to migrate, which excludes other writers from its beginning."""
+    Path(url.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+    engine = create_engine(url, poolclass=pool.NullPool, connect_args={"timeout": 60, "isolation_level": None})
+
+    @event.listens_for(engine, "begin")
+    def start(connection: Connection) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    return engine
+
+
+def _postgres_engine(url: str) -> Engine:
+    conninfo = conninfo_of(url, "-c statement_timeout=600000")
+    return create_engine("postgresql+psycopg://", creator=lambda: psycopg.connect(conninfo), poolclass=pool.NullPool)

@@ -53,13 +53,11 @@ class Store:
         """A key as last known."""
         return self._keys.get(key_id)
 
-    async def refresh_keys(self, connection: AsyncConnection, head: Head) -> bool:
-        """Read the keys again if the head says that they changed; whether they had."""
-        if head.keys_serial == self._keys_serial:
-            return False
-        self._keys = {key.key_id: key for key in await keys.all_keys(connection)}
-        self._keys_serial = head.keys_serial
-        return True
+    async def refresh_keys(self, connection: AsyncConnection, head: Head) -> None:
+        """Read the keys again if the head says that they changed."""
+        if head.keys_serial != self._keys_serial:
+            self._keys = {key.key_id: key for key in await keys.all_keys(connection)}
+            self._keys_serial = head.keys_serial
 
 
 def document_of(published: Published) -> dict[str, object]:

