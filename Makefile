@@ -19,7 +19,7 @@ UV ?= uv
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test check format format-check lint types imports lock openapi clean
+.PHONY: help setup demo test bench check format format-check lint types imports lock openapi clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -31,6 +31,9 @@ demo: .venv/.runtime ## Start a server with sample people on http://127.0.0.1:80
 
 test: .venv/.dev ## Run all tests, on SQLite and PostgreSQL
 	$(PYTEST)
+
+bench: .venv/.bench ## Measure against ceilings: BENCH="--pairs 5 check-uniform" for a part (needs wrk and two cores)
+	$(BIN)/python -m bench $(BENCH)
 
 check: format-check lint types imports test ## Run what CI runs, in the same order
 
@@ -53,6 +56,7 @@ imports: .venv/.dev ## Check who imports whom
 lock: ## Recompile the lock files (needs uv; LOCK_FLAGS=--upgrade takes newer versions)
 	$(COMPILE) pyproject.toml --output-file requirements.lock
 	$(COMPILE) pyproject.toml --extra dev --constraint requirements.lock --output-file requirements-dev.lock
+	$(COMPILE) pyproject.toml --extra dev --extra bench --constraint requirements-dev.lock --output-file requirements-bench.lock
 	echo 'hatchling>=1.27' | $(COMPILE) - --constraint requirements-dev.lock --output-file requirements-build.lock
 
 openapi: .venv/.runtime ## Write openapi/openapi.json from the code
@@ -73,4 +77,8 @@ clean: ## Remove .venv, caches and build results; var/, which holds data, stays
 
 .venv/.dev: requirements-dev.lock .venv/.runtime
 	$(INSTALL) --require-hashes --requirement requirements-dev.lock
+	@touch $@
+
+.venv/.bench: requirements-bench.lock .venv/.dev
+	$(INSTALL) --require-hashes --requirement requirements-bench.lock
 	@touch $@
