@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from app import crypto
 from app.crypto import Secrets
-from app.decision.catalogue import Catalogue
+from app.decision.catalogue import Catalogue, IdentifierType
 from app.decision.refusal import Fault, Invalid
 
 
@@ -35,13 +35,19 @@ class Address(NamedTuple):
 def address_of(subject: Subject, catalogue: Catalogue, secrets: Secrets) -> Address:
     """Normalise and hash an identifier. Raises Invalid for an undeclared type or an id that does not normalise."""
     assert subject.type is not None and subject.id is not None
-    declared = catalogue.identifier_types.get(subject.type)
-    if declared is None:
-        known = ", ".join(sorted(catalogue.identifier_types)) or "none"
-        detail = f"The catalogue declares no such identifier type; it declares: {known}."
-        raise Invalid(Fault(f"{subject.pointer}/type", "unknown-identifier-type", detail))
+    declared = identifier_type(subject.type, catalogue, pointer=f"{subject.pointer}/type")
     try:
         normalised = crypto.normalise(declared.normalise, subject.id)
     except crypto.IdentifierError as error:
         raise Invalid(Fault(f"{subject.pointer}/id", "invalid-identifier", str(error))) from None
     return Address(subject.type, normalised, tuple(secrets.identifier_digests(subject.type, normalised)))
+
+
+def identifier_type(name: str, catalogue: Catalogue, *, pointer: str) -> IdentifierType:
+    """An identifier type as the catalogue declares it. Raises Invalid, naming the place in the request."""
+    declared = catalogue.identifier_types.get(name)
+    if declared is None:
+        known = ", ".join(sorted(catalogue.identifier_types)) or "none"
+        detail = f"The catalogue declares no such identifier type; it declares: {known}."
+        raise Invalid(Fault(pointer, "unknown-identifier-type", detail))
+    return declared

@@ -208,9 +208,18 @@ class Reading:
     async def begin(self) -> AsyncGenerator[tuple[AsyncConnection, Head]]:
         """A connection, and where the ledger ends."""
         async with self.store.database.view() as connection:
-            head = await ledger.head(connection)
-            await self.caller.confirm(connection, head, self.now)
-            yield connection, head
+            yield connection, await self._confirmed(connection)
+
+    @asynccontextmanager
+    async def begin_long(self) -> AsyncGenerator[tuple[AsyncConnection, Head]]:
+        """The same for a read that may last."""
+        async with self.store.database.long_view() as connection:
+            yield connection, await self._confirmed(connection)
+
+    async def _confirmed(self, connection: AsyncConnection) -> Head:
+        head = await ledger.head(connection)
+        await self.caller.confirm(connection, head, self.now)
+        return head
 
 
 TheReading = Annotated[Reading, Depends()]

@@ -21,6 +21,7 @@ _T = TypeVar("_T")
 _PATIENCE = 15.0  # seconds in which a unit of work is begun again while others stand in its way
 _LOCK_WAIT = 5.0  # seconds that one statement waits for another writer
 _POOL_WAIT = 10.0  # seconds that a unit of work waits for a connection
+_LONG_VIEWS = 4  # held at once by one process
 _RETRIED = ("40P01", "40001", "55P03")  # deadlock, serialization failure, lock not available
 _UNMIGRATED = ("42P01", "42703")  # undefined table, undefined column
 _POSTGRES_OPTIONS = (
@@ -48,31 +49,46 @@ class Database:
         if self.is_sqlite:
             path = url.removeprefix("sqlite:///")
             self._reader = _sqlite_engine(path, begin=None, pool_size=4)
+            self._long_reader = _sqlite_engine(path, begin=None, pool_size=_LONG_VIEWS)
             self._writer = _sqlite_engine(path, begin="BEGIN IMMEDIATE", pool_size=1)
         else:
-            self._reader = self._writer = _postgres_engine(url)
+            self._reader = self._writer = _postgres_engine(url, pool_size=10, max_overflow=10)
+            self._long_reader = _postgres_engine(url, pool_size=1, max_overflow=_LONG_VIEWS - 1)
 
     @asynccontextmanager
     async def read(self) -> AsyncGenerator[AsyncConnection]:
         """A connection on which every statement sees all that was committed before it."""
-        async with self._connect() as connection:
+        async with self._connect(self._reader) as connection:
             await connection.execution_options(isolation_level="AUTOCOMMIT")
             yield connection
 
     @asynccontextmanager
     async def view(self) -> AsyncGenerator[AsyncConnection]:
         """A connection on which all statements see one moment: what was committed before the first of them."""
-        async with self._connect() as connection:
-            if self.is_sqlite:
-                await connection.exec_driver_sql("BEGIN")
-            else:
-                await connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+        async with self._connect(self._reader) as connection:
+            await self._fix(connection)
             yield connection
 
     @asynccontextmanager
-    async def _connect(self) -> AsyncGenerator[AsyncConnection]:
+    async def long_view(self) -> AsyncGenerator[AsyncConnection]:
+        """The same for a read that may last: few are given out, and none of the connections that questions need. Who
+        leaves it idle for a minute loses it."""
+        async with self._connect(self._long_reader) as connection:
+            await self._fix(connection)
+            if not self.is_sqlite:
+                await connection.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = 60000")
+            yield connection
+
+    async def _fix(self, connection: AsyncConnection) -> None:
+        if self.is_sqlite:
+            await connection.exec_driver_sql("BEGIN")
+        else:
+            await connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+
+    @asynccontextmanager
+    async def _connect(self, engine: AsyncEngine) -> AsyncGenerator[AsyncConnection]:
         try:
-            async with self._reader.connect() as connection:
+            async with engine.connect() as connection:
                 yield connection
         except (DBAPIError, PoolTimeout, OSError) as error:
             if not _is_unavailability(error):
@@ -106,8 +122,8 @@ class Database:
 
     async def close(self) -> None:
         """Give back every connection."""
-        await self._reader.dispose()
-        await self._writer.dispose()
+        for engine in (self._reader, self._long_reader, self._writer):
+            await engine.dispose()
 
 
 def _is_unavailability(error: Exception) -> bool:
@@ -158,7 +174,7 @@ def _sqlite_engine(path: str, *, begin: str | None, pool_size: int) -> AsyncEngi
     return engine
 
 
-def _postgres_engine(url: str) -> AsyncEngine:
+def _postgres_engine(url: str, *, pool_size: int, max_overflow: int) -> AsyncEngine:
     """The URL goes to libpq, so that every form libpq knows works: socket folders, TLS options, several hosts."""
     conninfo = conninfo_of(url, _POSTGRES_OPTIONS)
 
@@ -169,7 +185,11 @@ def _postgres_engine(url: str) -> AsyncEngine:
         return connection
 
     engine = create_async_engine(
-        "postgresql+psycopg://", async_creator=connect, pool_size=10, max_overflow=10, pool_timeout=_POOL_WAIT
+        "postgresql+psycopg://",
+        async_creator=connect,
+        pool_size=pool_size,
+        max_overflow=max_overflow,
+        pool_timeout=_POOL_WAIT,
     )
 
     @event.listens_for(engine.sync_engine, "checkout")

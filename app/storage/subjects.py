@@ -111,6 +111,48 @@ def _asked(digests: Sequence[bytes], subject_ids: Sequence[str]) -> Subquery:
     return union_all(*parts).subquery("asked")
 
 
+# Reading for an audience
+
+
+class Holder(NamedTuple):
+    """Somebody under one of their identifiers, whose value is sealed."""
+
+    identifier_id: str
+    sealed: bytes
+    person: Person
+
+
+async def holders(connection: AsyncConnection, type: str, *, size: int) -> AsyncIterator[list[Holder]]:
+    """Every identifier of a type with the person who holds it, so many at a time, in no particular order; to be read on
+    a connection that holds one snapshot."""
+    statement = (
+        select(identifiers.c.identifier_id, identifiers.c.sealed, subjects.c.state)
+        .join(subjects, subjects.c.subject_id == identifiers.c.subject_id)
+        .where(identifiers.c.type == type)
+    )
+    async with connection.stream(statement, execution_options={"yield_per": size}) as rows:
+        async for page in rows.partitions():
+            states = [codec.decode(row.state) for row in page]
+            heard = await _heard(connection, [state.subject_id for state in states])
+            yield [
+                Holder(row.identifier_id, row.sealed, Person(state, tuple(heard.get(state.subject_id, ()))))
+                for row, state in zip(page, states, strict=True)
+            ]
+
+
+async def _heard(connection: AsyncConnection, subject_ids: Sequence[str]) -> dict[str, list[State]]:
+    """The states of those to whom some subjects are attached."""
+    statement = (
+        select(attachments.c.subject_id, subjects.c.state)
+        .join(subjects, subjects.c.subject_id == attachments.c.other_id)
+        .where(attachments.c.subject_id.in_(subject_ids))
+    )
+    heard: dict[str, list[State]] = {}
+    for row in await connection.execute(statement):
+        heard.setdefault(row.subject_id, []).append(codec.decode(row.state))
+    return heard
+
+
 # Finding
 
 
