@@ -252,12 +252,12 @@ def write_revision(epoch: str, position: int) -> str:
     """A position of the ledger of one epoch, as the opaque text callers get. Raises ValueError."""
     if not epoch or not 0 <= position <= _LAST_POSITION:
         raise ValueError("a revision has an epoch, and a position from 0")
-    return _to_base64url(_REVISION.pack(_REVISION_VERSION, position) + epoch.encode())
+    return to_base64url(_REVISION.pack(_REVISION_VERSION, position) + epoch.encode())
 
 
 def read_revision(text: str) -> tuple[str, int]:
     """The epoch and position of a revision. Raises ValueError for any text that `write_revision` did not make."""
-    octets = _from_base64url(text)
+    octets = from_base64url(text)
     if len(octets) <= _REVISION.size:
         raise ValueError("too short for a revision")
     version, position = _REVISION.unpack_from(octets)
@@ -270,13 +270,14 @@ def _base32(octets: bytes) -> str:
     return base64.b32encode(octets).decode().rstrip("=").lower()
 
 
-def _to_base64url(octets: bytes) -> str:
+def to_base64url(octets: bytes) -> str:
+    """Octets as base64url without padding (RFC 4648, 5)."""
     return base64.urlsafe_b64encode(octets).decode().rstrip("=")
 
 
-def _from_base64url(text: str) -> bytes:
+def from_base64url(text: str) -> bytes:
     """Base64url without padding, in its canonical form only (RFC 4648, 3.5). Raises ValueError."""
     octets = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
-    if _to_base64url(octets) != text:
+    if to_base64url(octets) != text:
         raise ValueError("not canonical base64url")
     return octets

@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app import crypto
 from app.addressing import Subject, address_of
 from app.decision.catalogue import Timeline
+from app.decision.fold import objected_scopes
 from app.decision.history import History
 from app.decision.model import SCOPES, State
 from app.decision.refusal import Unknown
@@ -58,7 +59,7 @@ async def describe(connection: AsyncConnection, store: Store, subject_id: str, *
         "subject_id": state.subject_id,
         "identifiers": await _identifiers(connection, store, state.subject_id),
         "standings": _standings(state, timeline, now),
-        "scopes": _scopes(history),
+        "scopes": _scopes(state, timeline),
         "restrictions": [
             {"event_id": e.id, "since": e.at, "data_categories": e.data_categories} for e in history.open_restrictions()
         ],
@@ -106,12 +107,11 @@ def _ends(state: State, purpose: str, event_id: str | None, timeline: Timeline, 
     return valid_until(give, meaning, timeline, now) if give is not None and meaning is not None else None
 
 
-def _scopes(history: History) -> dict[str, str | None]:
+def _scopes(state: State, timeline: Timeline) -> dict[str, str | None]:
     """`objected` or null per scope; an objection limited to a channel stands beside it under scope:channel."""
     told: dict[str, str | None] = dict.fromkeys(SCOPES)
-    for scope in SCOPES:
-        for objection in history.scope_objections_in_force(scope):
-            told[f"{scope}:{objection.channel}" if objection.channel else scope] = "objected"
+    for scope, channel in sorted(objected_scopes(state, timeline), key=str):
+        told[f"{scope}:{channel}" if channel else scope] = "objected"
     return told
 
 

@@ -7,7 +7,7 @@ from importlib.metadata import version
 from fastapi import FastAPI
 
 from app.crypto import Secrets
-from app.doors import audience, catalogue, check, choices, facts, health, openapi, problems, subjects
+from app.doors import audience, catalogue, changes, check, choices, facts, health, openapi, problems, subjects
 from app.doors.edge import Edge
 from app.settings import Settings, load_settings
 from app.storage import schema
@@ -40,7 +40,7 @@ def create_app(settings: Settings) -> FastAPI:
         redoc_url=None,
     )
     problems.install(app)
-    for door in (check, audience, choices, facts, subjects, catalogue, health):
+    for door in (check, audience, choices, facts, subjects, changes, catalogue, health):
         app.include_router(door.router)
     openapi.install(app)
     app.add_middleware(Edge, store=lambda: app.state.store)

@@ -103,7 +103,8 @@ async def publish(
     version = _published(document, catalogue, serial + 1, now)
     await shelf.add(connection, version)
     position, digest = await ledger.reserve(connection, 1)
-    await ledger.append(connection, [_entry(version, position + 1, now, key_id)], digest=digest)
+    entry = _entry(version, catalogue, position + 1, key_id)
+    await ledger.append(connection, [entry], digest=digest)
     return Publication(version.version, now, head._replace(position=position + 1).revision, warnings, created=True)
 
 
@@ -142,9 +143,16 @@ def _published(document: dict[str, Any], catalogue: Catalogue, serial: int, now:
     return Published(serial, catalogue.version, content_digest(document), start, now, text)
 
 
-def _entry(version: Published, position: int, now: datetime, key_id: str) -> Entry:
-    data = {"version": version.version, "content": version.content_digest, "key_id": key_id}
-    return Entry(crypto.new_id("evt_"), "catalogue.published", now, now, data, position=position)
+def _entry(version: Published, catalogue: Catalogue, position: int, key_id: str) -> Entry:
+    at = version.published_at
+    data = {
+        "version": version.version,
+        "effective_from": version.effective_from.isoformat(),
+        "material_changes": list(catalogue.material_changes),
+        "content": version.content_digest,
+        "key_id": key_id,
+    }
+    return Entry(crypto.new_id("evt_"), "catalogue.published", at, at, data, position=position)
 
 
 class DryRun(NamedTuple):

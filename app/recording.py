@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 from app import crypto
 from app.addressing import Subject
 from app.decision.catalogue import MARKETING
-from app.decision.fold import Change, repeated, standings
-from app.decision.history import History
+from app.decision.fold import Change, objected_scopes, repeated, standings
 from app.decision.model import ALL_MARKETING, NOES, Event, State
 from app.decision.refusal import Fault, Invalid
+from app.decision.standing import AUTOMATED
 from app.judging import Choice, Fact, faults_of_choices, faults_of_facts
 from app.storage import ledger
 from app.writing import Unit
@@ -83,49 +83,35 @@ async def record_choices(unit: Unit, subject: Subject, choices: Sequence[Choice]
 
 async def _record_choice(unit: Unit, state: State, event: Event, how: Circumstances) -> list[Recorded]:
     purposes = _concerned(state, event, unit)
+    scopes_before = objected_scopes(state, unit.timeline)
     known = repeated(state, event)
     if known is not None:
         recorded_at = await ledger.recorded_at(unit.connection, known.id)
         now = standings(state, purposes, unit.timeline, unit.now)
         changes = [Change(purpose, channel, standing, standing) for (purpose, channel), standing in now.items()]
-        return _told(state, known, changes, recorded_at=recorded_at, scope_before=_scope(state, event, unit), unit=unit)
-    scope_before = _scope(state, event, unit)
-    changes = unit.place(state, event, purposes, data=_how(how), sealed=_sealed(how))
-    recorded_at = max(unit.now, event.at)
-    return _told(state, event, changes, recorded_at=recorded_at, scope_before=scope_before, unit=unit)
+    else:
+        recorded_at = max(unit.now, event.at)
+        changes = unit.place(state, event, purposes, data=_how(how), sealed=_sealed(how))
+    if event.scope is None:
+        return _told(known or event, changes, recorded_at)
+    objected = objected_scopes(state, unit.timeline)
+    status = "objected" if (event.scope, event.channel) in objected else None
+    own = _on_file(known or event, recorded_at, effective=objected != scopes_before, status=status)
+    return [own, *_told(known or event, [change for change in changes if change.effective], recorded_at)]
 
 
 def _concerned(state: State, event: Event, unit: Unit) -> list[str]:
     """The purposes whose standings a choice can change."""
     if event.purpose is not None:
         return [event.purpose]
-    if event.scope != ALL_MARKETING:
-        return []
+    kinds = MARKETING if event.scope == ALL_MARKETING else AUTOMATED
     known = {p: unit.timeline.purpose_at(p, unit.now) for p in state.by_purpose}
-    return [p for p, purpose in known.items() if purpose is not None and purpose.kind in MARKETING]
+    return [p for p, purpose in known.items() if purpose is not None and purpose.kind in kinds]
 
 
-def _scope(state: State, event: Event, unit: Unit) -> bool:
-    """Whether an objection to the scope of a choice, on its channel, is in force."""
-    if event.scope is None:
-        return False
-    objections = History(state, unit.timeline, None).scope_objections_in_force(event.scope)
-    return any(e.channel in (None, event.channel) for e in objections)
-
-
-def _told(
-    state: State, event: Event, changes: list[Change], *, recorded_at: datetime, scope_before: bool, unit: Unit
-) -> list[Recorded]:
-    """One entry per standing a choice reaches; for a scope one of its own, then one per standing it changed."""
-    told = []
-    if event.scope is not None:
-        objected = _scope(state, event, unit)
-        status = "objected" if objected else None
-        told.append(_on_file(event, recorded_at, effective=objected != scope_before, status=status))
-        changes = [change for change in changes if change.effective]
-    elif event.channel is not None:
-        changes = [change for change in changes if change.channel == event.channel]
-    return [*told, *(_on_standing(event, change, recorded_at) for change in changes)]
+def _told(event: Event, changes: list[Change], recorded_at: datetime) -> list[Recorded]:
+    """One entry per standing a choice reaches."""
+    return [_on_standing(event, c, recorded_at) for c in changes if event.channel is None or c.channel == event.channel]
 
 
 def _on_standing(event: Event, change: Change, recorded_at: datetime) -> Recorded:

@@ -161,12 +161,20 @@ class Unit:
         return self.change(state, draft, purposes, lambda: fold.place(state, event))
 
     def change(self, state: State, draft: Draft, purposes: Iterable[str], act: Callable[[], None]) -> list[Change]:
-        """Change a state, and write into the draft what became of its standings."""
+        """Change a state, and write into the draft what became of its standings and of the scopes objected to."""
         purposes = sorted(purposes)
         before = fold.standings(state, purposes, self.timeline, self.now)
+        objected = fold.objected_scopes(state, self.timeline)
         act()
-        changes = fold.keep(state, before, fold.standings(state, purposes, self.timeline, self.now))
+        after = fold.standings(state, purposes, self.timeline, self.now)
+        changes = fold.keep(state, before, after, about=draft.purpose)
         draft.data["standings"] = [written(change) for change in changes if change.standing.version]
+        now_objected = fold.objected_scopes(state, self.timeline)
+        if now_objected != objected:
+            draft.data["scopes"] = [
+                {"scope": scope, "channel": channel, "objected": (scope, channel) in now_objected}
+                for scope, channel in sorted(now_objected ^ objected, key=str)
+            ]
         return changes
 
     def replace(self, state: State) -> None:
@@ -177,6 +185,7 @@ class Unit:
         """Write everything; the head is taken last, so that positions follow commit order. Returns the revision."""
         if not self._drafts:
             return self.head.revision
+        _look_ahead(self._drafts)
         for draft in self._drafts:
             await self._seal(draft)
         before, digest = await ledger.reserve(self.connection, len(self._drafts))
@@ -207,6 +216,23 @@ class Unit:
             scope=draft.scope,
             position=position,
         )
+
+
+def _look_ahead(drafts: Sequence[Draft]) -> None:
+    """Where a later event of the same unit changes the same standing or scope again, say so with the earlier one: the
+    change feed tells what holds after the commit, never what held in the middle of it."""
+    last: dict[tuple[str | None, ...], dict[str, Any]] = {}
+    for draft in reversed(drafts):
+        for row in draft.data.get("standings", ()):
+            key = (draft.subject_id, "standing", row["purpose"], row["channel"])
+            if row["effective"] and key in last:
+                row["after"] = {name: last[key][name] for name in ("status", "objected", "basis", "version")}
+            last.setdefault(key, row)
+        for row in draft.data.get("scopes", ()):
+            key = (draft.subject_id, "scope", row["scope"], row["channel"])
+            if key in last:
+                row["after"] = {"objected": last[key]["objected"]}
+            last.setdefault(key, row)
 
 
 # What the ledger says of an event, and back

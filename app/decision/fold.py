@@ -123,13 +123,29 @@ def standings(
     return folded
 
 
+def objected_scopes(state: State, timeline: Timeline) -> set[tuple[str, str | None]]:
+    """The scopes, each with the channel it is limited to, that the person objects to; whatever single purposes the
+    objection was lifted for."""
+    if not state.scopes:
+        return set()
+    history = History(state, timeline, None)
+    return {(scope, e.channel) for scope in SCOPES for e in history.scope_objections_in_force(scope)}
+
+
 def keep(
-    state: State, before: dict[tuple[str, str | None], Standing], after: dict[tuple[str, str | None], Standing]
+    state: State,
+    before: dict[tuple[str, str | None], Standing],
+    after: dict[tuple[str, str | None], Standing],
+    *,
+    about: str | None,
 ) -> list[Change]:
-    """Store the standings after a write; each that changed gets its next version. Returns one change per standing."""
+    """Store the standings after an event (`about`: the purpose it names); each that changed gets its next version.
+    Returns one change per standing: none where nothing was ever said and only an objection to a scope passes over."""
     nothing = Standing(None, objected=False, event_id=None, since=None, basis=None)
     changes = []
     for (purpose, channel), fresh in after.items():
+        if about is None and fresh.version == 0 and fresh.status is None:
+            continue
         change = Change(purpose, channel, before.get((purpose, channel), nothing), fresh)
         if change.effective:
             change = change._replace(standing=fresh._replace(version=fresh.version + 1))

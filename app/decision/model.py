@@ -55,8 +55,8 @@ class Event(NamedTuple):
 
 class Standing(NamedTuple):
     """The folded state of one (subject, purpose, channel); `version` grows by one at each change. `objected` says
-    that a no is in force on the grounds that can be objected to (it may be lifted while a withdrawn consent stays
-    withdrawn)."""
+    that an objection to the purpose or to a scope with it is in force (it may be lifted while a withdrawn consent
+    stays withdrawn)."""
 
     status: str | None
     objected: bool

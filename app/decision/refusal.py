@@ -12,12 +12,13 @@ class Fault(NamedTuple):
 
 
 class Refusal(Exception):
-    """A request that was understood and not carried out."""
+    """A request that was understood and not carried out. `members` are told beside the detail."""
 
-    def __init__(self, slug: str, detail: str) -> None:
+    def __init__(self, slug: str, detail: str, **members: str) -> None:
         super().__init__(slug)
         self.slug = slug
         self.detail = detail
+        self.members = members
 
 
 class Invalid(Refusal):
@@ -38,6 +39,14 @@ class Conflicting(Refusal):
 
 class Erased(Refusal):
     """The subject was erased."""
+
+
+class Expired(Refusal):
+    """What is asked for is kept no longer."""
+
+
+class Unreadable(Refusal):
+    """What was sent is not what this service gave out, or not in a form that can be read."""
 
 
 class NotReady(Refusal):

@@ -2,11 +2,12 @@
 
 from datetime import datetime
 
-from app.decision.catalogue import OBJECTABLE, Purpose, Timeline
+from app.decision.catalogue import MARKETING, OBJECTABLE, Purpose, Timeline
 from app.decision.consent import Consent, consent_on, expiry, is_outdated
 from app.decision.history import Hearing
 from app.decision.model import Event, Person, Standing, State
 
+AUTOMATED = frozenset({"automated_decision", "marketing_profiling"})  # kinds that the automation objection stops
 _SAID = {"choice.refuse": "refused"}
 
 
@@ -17,17 +18,30 @@ def standing(state: State, key: str, channel: str | None, *, timeline: Timeline,
     if purpose is None:
         return nothing
     hearing = Hearing(Person(state), timeline, None)
-    noes = hearing.own.noes_in_force(key, channel) if purpose.rests_on(*OBJECTABLE) else []
+    objections = _objections(hearing, key, channel, purpose)
     if purpose.rests_on("consent"):
         consent = consent_on(hearing, key, channel, purpose)
         status, event = _consent_status(consent, purpose, timeline, now)
         basis = "consent" if status else None
-        return Standing(status, bool(noes), event and event.id, event and event.at, basis)
-    if noes:
-        objection = max(noes, key=lambda e: e.order)
-        basis = next(g.basis for g in purpose.grounds if g.basis in OBJECTABLE)
+        return Standing(status, bool(objections), event and event.id, event and event.at, basis)
+    if objections:
+        objection = max(objections, key=lambda e: e.order)
+        basis = next((g.basis for g in purpose.grounds if g.basis in OBJECTABLE), None)
         return Standing("objected", True, objection.id, objection.at, basis)
     return nothing
+
+
+def _objections(hearing: Hearing, key: str, channel: str | None, purpose: Purpose) -> list[Event]:
+    """What is in force against a purpose besides the state of its consent, objections to a scope included."""
+    own = hearing.own
+    objections: list[Event] = []
+    if purpose.rests_on(*OBJECTABLE):
+        objections += own.noes_in_force(key, channel)
+        if purpose.kind in MARKETING:
+            objections += own.marketing_objections_in_force(key, channel)
+    if purpose.kind in AUTOMATED:
+        objections += own.automation_objections_in_force(key)
+    return objections
 
 
 def _consent_status(

@@ -1,7 +1,8 @@
 """Errors as problem documents (RFC 9457). None of them echoes input."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from http import HTTPStatus
+from types import MappingProxyType
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -10,7 +11,18 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
-from app.decision.refusal import Conflicting, Denied, Erased, Fault, Invalid, NotReady, Refusal, Unknown
+from app.decision.refusal import (
+    Conflicting,
+    Denied,
+    Erased,
+    Expired,
+    Fault,
+    Invalid,
+    NotReady,
+    Refusal,
+    Unknown,
+    Unreadable,
+)
 from app.storage.database import Unavailable
 from app.telemetry import get_logger
 
@@ -22,6 +34,8 @@ _STATUS: tuple[tuple[type[Refusal], int], ...] = (
     (Unknown, 404),
     (Conflicting, 409),
     (Erased, 410),
+    (Expired, 410),
+    (Unreadable, 400),
     (NotReady, 503),
 )
 
@@ -57,21 +71,23 @@ def problem(
     slug: str,
     detail: str,
     *,
-    faults: Iterable[Fault] = (),
+    members: Mapping[str, Any] = MappingProxyType({}),
     headers: dict[str, str] | None = None,
 ) -> JSONResponse:
-    """A problem document as an answer."""
+    """A problem document as an answer; `members` extend it (RFC 9457, 3.2)."""
     document: dict[str, Any] = {
         "type": f"urn:maywe:problem:{slug}",
         "title": slug.replace("-", " ").capitalize(),
         "status": status,
         "detail": detail,
         "request_id": request_id,
+        **members,
     }
-    errors = [fault._asdict() for fault in faults]
-    if errors:
-        document["errors"] = errors
     return JSONResponse(document, status, headers, MEDIA_TYPE)
+
+
+def _errors(faults: Iterable[Fault]) -> dict[str, Any]:
+    return {"errors": [fault._asdict() for fault in faults]}
 
 
 def _id(request: Request) -> str:
@@ -83,8 +99,8 @@ async def _refused(request: Request, refusal: Exception) -> JSONResponse:
     if isinstance(refusal, Denied):
         return denied(_id(request), refusal)
     status = next(status for kind, status in _STATUS if isinstance(refusal, kind))
-    faults = refusal.faults if isinstance(refusal, Invalid) else ()
-    return problem(_id(request), status, refusal.slug, refusal.detail, faults=faults)
+    members = _errors(refusal.faults) if isinstance(refusal, Invalid) else refusal.members
+    return problem(_id(request), status, refusal.slug, refusal.detail, members=members)
 
 
 def denied(request_id: str, refusal: Denied) -> JSONResponse:
@@ -105,8 +121,10 @@ async def _invalid(request: Request, error: Exception) -> JSONResponse:
     found = [dict(e) for e in error.errors()]
     if any(e["type"] == "json_invalid" for e in found):
         return problem(_id(request), 400, "unreadable-json", "The body is not readable JSON.")
-    faults = faults_of(found, error.body)
-    return problem(_id(request), 422, "invalid-request", "The request is not what this operation takes.", faults=faults)
+    errors = _errors(faults_of(found, error.body))
+    return problem(
+        _id(request), 422, "invalid-request", "The request is not what this operation takes.", members=errors
+    )
 
 
 def faults_of(found: Iterable[dict[str, Any]], body: Any) -> list[Fault]:

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import RowMapping, func, insert, select, update
+from sqlalchemy import RowMapping, func, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app import crypto
@@ -98,6 +98,48 @@ async def of_subjects(
         .limit(limit)
     )
     return [_entry(row) for row in (await connection.execute(statement)).mappings()]
+
+
+class Linked(NamedTuple):
+    """An entry with its digest in the chain."""
+
+    entry: Entry
+    digest: bytes
+
+
+async def between(
+    connection: AsyncConnection,
+    first: int,
+    last: int,
+    *,
+    limit: int,
+    types: Sequence[str] = (),
+    purposes: Sequence[str] = (),
+) -> list[Linked]:
+    """The entries at some positions, both included, oldest first; of given types, and with a given purpose or none."""
+    statement = select(ledger).where(ledger.c.position.between(first, last))
+    if types:
+        statement = statement.where(ledger.c.type.in_(types))
+    if purposes:
+        statement = statement.where(or_(ledger.c.purpose.is_(None), ledger.c.purpose.in_(purposes)))
+    rows = await connection.execute(statement.order_by(ledger.c.position).limit(limit))
+    return [Linked(_entry(row), bytes(row["digest"])) for row in rows.mappings()]
+
+
+async def digest_at(connection: AsyncConnection, position: int) -> bytes | None:
+    """The digest of the chain at a position; None where the ledger does not reach."""
+    if position == 0:
+        return crypto.GENESIS
+    found = (await connection.execute(select(ledger.c.digest).where(ledger.c.position == position))).scalar()
+    return None if found is None else bytes(found)
+
+
+async def position_of(connection: AsyncConnection, event_id: str) -> int | None:
+    """Where an event stands in the ledger."""
+    found: int | None = (
+        await connection.execute(select(ledger.c.position).where(ledger.c.event_id == event_id))
+    ).scalar()
+    return found
 
 
 async def recorded_at(connection: AsyncConnection, event_id: str) -> datetime:

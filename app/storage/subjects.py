@@ -176,6 +176,16 @@ async def identifiers_of(connection: AsyncConnection, subject_ids: Sequence[str]
     return [Identifier(*row) for row in await connection.execute(statement)]
 
 
+async def named(connection: AsyncConnection, subject_ids: Sequence[str], identifier_type: str) -> dict[str, Identifier]:
+    """The oldest identifier of a type that each of some subjects has, if any."""
+    statement = (
+        select(*_IDENTIFIER)
+        .where(identifiers.c.subject_id.in_(subject_ids), identifiers.c.type == identifier_type)
+        .order_by(identifiers.c.linked_at.desc(), identifiers.c.identifier_id.desc())
+    )
+    return {row.subject_id: Identifier(*row) for row in await connection.execute(statement)}
+
+
 async def survivor_of(connection: AsyncConnection, subject_id: str) -> str | None:
     """The subject an id stands for today: itself, or the one it was merged into; None if there never was one."""
     survivor = func.coalesce(subjects.c.merged_into, subjects.c.subject_id)

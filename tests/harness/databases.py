@@ -43,6 +43,18 @@ class Databases:
         self._made.append(name)
         return self._named(name)
 
+    def copy(self, url: str) -> str:
+        """The URL of a copy of a database that nobody is connected to: a backup, restored elsewhere."""
+        if url.startswith("sqlite:"):
+            path = self._folder / f"{uuid.uuid4().hex}.db"
+            with sqlite3.connect(url.removeprefix("sqlite:///")) as live, sqlite3.connect(path) as copied:
+                live.backup(copied)
+            return f"sqlite:///{path}"
+        name = f"t_{uuid.uuid4().hex}"
+        self._execute(f"CREATE DATABASE {name} TEMPLATE {_database_of(url)}")
+        self._made.append(name)
+        return self._named(name)
+
     def _make_sqlite(self) -> str:
         if self._template is None:
             self._template = self._folder / "template.db"
