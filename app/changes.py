@@ -39,6 +39,17 @@ class Page(NamedTuple):
     position: int  # up to where the feed was looked at
 
 
+async def cursor_of(connection: AsyncConnection, store: Store, head: Head) -> str:
+    """The place up to which everything committed at a head was told, for any filter."""
+    return cursors.write_cursor(store.secrets, await _at(connection, head.epoch, head.position, cursors.EVERYTHING))
+
+
+async def _at(connection: AsyncConnection, epoch: str, position: int, fingerprint: bytes) -> Cursor:
+    digest = await ledger.digest_at(connection, position)
+    assert digest is not None, "up to the head every position has an entry"
+    return Cursor(epoch, position, ALL_ROWS, digest, fingerprint)
+
+
 class Reader:
     """Reads the feed for one caller, who asked for some rows and for identifiers of a type."""
 
@@ -88,9 +99,7 @@ class Reader:
         return Cursor(head.epoch, 0, ALL_ROWS, crypto.GENESIS, self._fingerprint)
 
     async def _at(self, connection: AsyncConnection, head: Head, position: int) -> Cursor:
-        digest = await ledger.digest_at(connection, position)
-        assert digest is not None, "up to the head every position has an entry"
-        return Cursor(head.epoch, position, ALL_ROWS, digest, self._fingerprint)
+        return await _at(connection, head.epoch, position, self._fingerprint)
 
     def _write(self, cursor: Cursor) -> str:
         return cursors.write_cursor(self._store.secrets, cursor)

@@ -143,9 +143,8 @@ Three commands to try, in another shell:
     -d '{{"subject": {{"type": "email", "id": "ada@example.com"}}, "method": "email",
          "choices": [{{"purpose": "email_marketing", "channel": "email", "choice": "withdraw"}}]}}'
 
-  # poll: everything about this page's purposes, as of now
-  curl -s {url}/v1/check/all -H 'Authorization: Bearer {key}' -H 'Content-Type: application/json' \\
-    -d '{{"subject": {{"type": "email", "id": "ada@example.com"}}}}'
+  # poll: what changed, the unsubscribe included; go on with ?after=<next>
+  curl -s '{url}/v1/changes' -H 'Authorization: Bearer {key}'
 """
 
 

@@ -10,6 +10,7 @@ from starlette.exceptions import HTTPException
 
 from app.asking import require_revision
 from app.audience import Audience, Filtered, Member, filter_subjects
+from app.changes import cursor_of
 from app.decision.model import Question
 from app.decision.refusal import Invalid
 from app.doors.dependencies import JSON_BODY, TheReading, encoded, scoped
@@ -138,9 +139,9 @@ async def _lines(request: ExportRequest, reading: TheReading) -> AsyncGenerator[
         yield b""
         async for members in audience.members(connection, now=reading.now):
             yield encode_lines([_line(member) for member in members])
-        revision = audience.head.revision
+        cursor = await cursor_of(connection, reading.store, audience.head)
         end = {"end": True, "count": audience.count, "denied": audience.denied}
-        yield encode_lines([end | {"revision": revision, "changes_cursor": revision}])
+        yield encode_lines([end | {"revision": audience.head.revision, "changes_cursor": cursor}])
 
 
 def _line(member: Member) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Cursors: going on from anywhere loses nothing, and a place that is none of this history is never taken for one."""
 
 import base64
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -177,3 +178,14 @@ async def test_a_page_looks_at_so_much_and_says_that_there_is_more(
     assert (first["changes"], first["has_more"]) == ([], True)
     rows, _ = await follow(maywe.http, type="choice.object")
     assert about(rows, "status", "scope") == [("objected", "all_marketing"), ("withdrawn", None)]
+
+
+async def test_an_audience_comes_with_the_place_from_which_to_watch_it(maywe: Maywe) -> None:
+    await some_history(maywe, people=1)
+    question = {"purpose": "offers", "channel": "email", "identifier_type": "customer"}
+    exported = await maywe.http.post("/v1/audience/export", json=question)
+    cursor = json.loads(exported.text.splitlines()[-1])["changes_cursor"]
+    assert (await page(maywe.http, after=cursor, purpose="offers"))["changes"] == []
+    await maywe.choose(customer(0), {"purpose": "offers", "choice": "refuse"})
+    rows, _ = await follow(maywe.http, cursor)
+    assert {row["type"] for row in rows} == {"choice.refuse"}
