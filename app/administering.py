@@ -7,13 +7,11 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app import crypto, publishing
+from app import crypto, publishing, rebuilding
 from app.addressing import Subject
-from app.decision.model import State
 from app.judging import Choice, Fact
-from app.rebuilding import Rebuilt, rebuild_from
 from app.recording import Circumstances, record_choices, record_facts
-from app.storage import keys, ledger, schema, subjects
+from app.storage import keys, ledger, schema
 from app.storage.database import Database
 from app.storage.keys import ApiKey
 from app.storage.store import Store, document_of
@@ -83,31 +81,9 @@ async def catalogue_in_force(store: Store, *, now: datetime) -> dict[str, object
 
 
 async def rebuild(store: Store, *, only_compare: bool) -> int:
-    """Compare the state of every subject with what the ledger tells, and unless only asked to compare, write the
-    latter. Returns how many differed. Writers wait meanwhile."""
-
-    async def work(connection: AsyncConnection) -> int:
-        await ledger.reserve(connection, 0)
-        told = await rebuild_from(ledger.everything(connection))
-        differing = [state async for state in _differing(connection, told)]
-        if not only_compare:
-            for state in differing:
-                await subjects.save(connection, told.states.get(state.subject_id, state))
-        return len(differing)
-
-    return await store.database.write(work)
-
-
-async def _differing(connection: AsyncConnection, told: Rebuilt) -> Any:
-    async for state in subjects.states(connection):
-        if canonical(told.states.get(state.subject_id, State(state.subject_id, state.subject_id))) != canonical(state):
-            yield state
-
-
-def canonical(state: State) -> tuple[object, ...]:
-    """A state with everything whose order means nothing in one order."""
-    events = sorted(state.events(), key=lambda e: (e.position, e.side, e.channel or "", e.id))
-    return events, state.side, state.sides, state.erasures, state.standings, state.erased_at
+    """Compare all state with what the ledger tells, and mend it unless only asked to compare. Returns how many rows
+    differed."""
+    return await store.database.write(lambda connection: rebuilding.rebuild(connection, only_compare=only_compare))
 
 
 _SAMPLES: tuple[tuple[str, list[Choice], list[Fact]], ...] = (

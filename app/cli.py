@@ -284,11 +284,11 @@ def verify() -> None:
 @main.command()
 @click.option("--check", is_flag=True, help="Only compare; exit status 1 if anything differs.")
 def rebuild(*, check: bool) -> None:
-    """Rebuild the state of every subject from the ledger."""
+    """Rebuild all state from the ledger: subjects, tombstones, attachments."""
     differing = _with_store(lambda store: administering.rebuild(store, only_compare=check))
     if check and differing:
-        raise click.ClickException(f"{differing} subjects differ from the ledger")
-    click.echo("state and ledger agree" if not differing else f"{differing} subjects rebuilt")
+        raise click.ClickException(f"{differing} rows differ from what the ledger tells: run `maywe rebuild`")
+    click.echo("state and ledger agree" if not differing else f"{differing} rows rebuilt")
 
 
 @main.command()

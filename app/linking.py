@@ -137,11 +137,13 @@ async def _attach(unit: Unit, person: State, device: State, found: Identifier) -
 async def _merge(unit: Unit, survivor: State, loser: State, identifier_id: str) -> Linked:
     purposes = {*survivor.by_purpose, *loser.by_purpose}
     data = {"identifier_id": identifier_id, "merged": loser.subject_id}
-    unit.draft(loser, "subject.merged", {"merged_into": survivor.subject_id})
+    is_device = await _is_pseudonymous(unit, loser.subject_id)
+    was_device = {"was_device": True} if is_device else {}
+    unit.draft(loser, "subject.merged", {"merged_into": survivor.subject_id, **was_device})
     draft = unit.draft(survivor, "subject.linked", data)
     draft.at = unit.after_all(survivor, loser)
     unit.change(survivor, draft, purposes, lambda: fold.join(survivor, loser, side=draft.event_id))
-    is_device = await _is_pseudonymous(unit, loser.subject_id)
+    unit.replace(State(subject_id=loser.subject_id, side=loser.subject_id))  # its history is the survivor's now
     await subjects.merge(unit.connection, loser.subject_id, survivor.subject_id, is_device=is_device)
     return Linked(survivor.subject_id, [loser.subject_id], False, identifier_id, await unit.finish())
 

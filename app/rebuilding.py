@@ -1,12 +1,16 @@
 """All state from the ledger alone: what the subjects' rows, tombstones and attachments must be, told event by event."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from sqlalchemy.ext.asyncio import AsyncConnection
+
 from app.decision import fold
 from app.decision.model import State
+from app.storage import everything, ledger
+from app.storage.everything import SubjectRow, TombstoneRow
 from app.storage.ledger import Entry
 from app.writing import read, read_standing
 
@@ -17,12 +21,71 @@ class Rebuilt:
 
     states: dict[str, State] = field(default_factory=dict)
     merged: dict[str, str] = field(default_factory=dict)
+    devices: set[str] = field(default_factory=set)  # subjects that were devices when they were merged away
     kept: dict[str, State] = field(default_factory=dict)  # event_id of the erasure or unlinking -> what it left
     attached: set[frozenset[str]] = field(default_factory=set)
 
     def state(self, subject_id: str) -> State:
         """The state of a subject, new if this is its first event."""
-        return self.states.setdefault(subject_id, State(subject_id=subject_id, side=subject_id))
+        return self.states.setdefault(subject_id, _empty(subject_id))
+
+    def rows(self, known: Iterable[str]) -> Iterator[SubjectRow]:
+        """The row of every subject the ledger tells of; one without events for those known that it does not."""
+        for subject_id, state in self.states.items():
+            yield SubjectRow(subject_id, None, was_device=False, erased_at=state.erased_at, state=state)
+        for subject_id, survivor in self.merged.items():
+            is_device = subject_id in self.devices
+            yield SubjectRow(subject_id, survivor, was_device=is_device, erased_at=None, state=_empty(subject_id))
+        for subject_id in set(known) - self.states.keys() - self.merged.keys():
+            yield SubjectRow(subject_id, None, was_device=False, erased_at=None, state=_empty(subject_id))
+
+
+def _empty(subject_id: str) -> State:
+    return State(subject_id=subject_id, side=subject_id)
+
+
+async def rebuild(connection: AsyncConnection, *, only_compare: bool) -> int:
+    """Compare all state with what the ledger tells and, unless only asked to compare, write the latter; writers wait
+    meanwhile. Returns how many rows differed. Which identifiers there are, only their own rows tell."""
+    await ledger.reserve(connection, 0)
+    told = await rebuild_from(ledger.everything(connection))
+    stored = {row.subject_id: row async for row in everything.subject_rows(connection)}
+    subjects = [row for row in told.rows(stored) if not _same_subject(row, stored.get(row.subject_id))]
+    tombstones = [
+        row._replace(state=told.kept.get(row.event_id))
+        for row in await everything.tombstone_rows(connection)
+        if not _same(row.state, told.kept.get(row.event_id))
+    ]
+    pairs = {(one, other) for pair in told.attached for one in pair for other in pair - {one}}
+    attached = await everything.attachment_rows(connection)
+    if not only_compare:
+        await _write(connection, subjects, tombstones)
+        if attached != pairs:
+            await everything.put_attachments(connection, pairs)
+    return len(subjects) + len(tombstones) + len(attached ^ pairs)
+
+
+async def _write(connection: AsyncConnection, subjects: list[SubjectRow], tombstones: list[TombstoneRow]) -> None:
+    for subject in subjects:
+        await everything.put_subject(connection, subject)
+    for tombstone in tombstones:
+        await everything.put_tombstone(connection, tombstone)
+
+
+def _same_subject(told: SubjectRow, stored: SubjectRow | None) -> bool:
+    if stored is None or told._replace(state=None) != stored._replace(state=None):
+        return False
+    return _same(told.state, stored.state)
+
+
+def _same(told: State | None, stored: State | None) -> bool:
+    return told is not None and stored is not None and _canonical(told) == _canonical(stored)
+
+
+def _canonical(state: State) -> tuple[object, ...]:
+    """A state with everything whose order means nothing in one order."""
+    events = sorted(state.events(), key=lambda e: (e.position, e.side, e.channel or "", e.id))
+    return events, state.subject_id, state.side, state.sides, state.erasures, state.standings, state.erased_at
 
 
 async def rebuild_from(entries: AsyncIterator[Entry]) -> Rebuilt:
@@ -68,8 +131,10 @@ def _unlinked(rebuilt: Rebuilt, entry: Entry, state: State) -> None:
         rebuilt.attached.discard(frozenset({state.subject_id, entry.data["attached"]}))
 
 
-def _merged(_rebuilt: Rebuilt, _entry: Entry, _state: State) -> None:
+def _merged(rebuilt: Rebuilt, entry: Entry, state: State) -> None:
     """The survivor's own entry, `subject.linked`, tells how the two became one."""
+    if entry.data.get("was_device"):
+        rebuilt.devices.add(state.subject_id)
 
 
 def _erased(rebuilt: Rebuilt, entry: Entry, state: State) -> None:
