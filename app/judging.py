@@ -4,8 +4,8 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any, Literal, NamedTuple
 
-from app.decision.catalogue import MARKETING, Catalogue, Purpose, Timeline
-from app.decision.model import ALL_MARKETING
+from app.decision.catalogue import CHANNELS, MARKETING, Catalogue, Purpose, Timeline
+from app.decision.model import ALL_MARKETING, NOES, State
 from app.decision.refusal import Fault
 
 ChoiceWord = Literal["request", "give", "refuse", "withdraw", "object", "withdraw_objection"]
@@ -69,24 +69,26 @@ class _Given(NamedTuple):
 
 def _judge(choice: Choice, notice: str | None, timeline: Timeline, at: datetime) -> Catalogue | None:
     """The version that judges: for consent the notice agreed to, for a request the one in force when it was made."""
-    if choice.choice == "give":
-        return timeline.named(notice) if notice is not None else timeline.judging(at)
-    return timeline.judging(at)
+    if choice.choice == "give" and notice is not None:
+        return timeline.named(notice)
+    return timeline.in_force(at)
 
 
 def _of_scope(choice: Choice, pointer: str) -> Iterator[Fault]:
     if choice.choice not in ("object", "withdraw_objection"):
         yield Fault(f"{pointer}/choice", "scope-choice", "Only object and withdraw_objection apply to a scope.")
-    if choice.channel is not None and choice.scope != ALL_MARKETING:
+    if choice.channel is None:
+        return
+    if choice.scope != ALL_MARKETING:
         yield Fault(f"{pointer}/channel", "channel-not-declared", "Only all_marketing may be limited to one channel.")
+    elif choice.channel not in CHANNELS:
+        yield _undeclared_channel(pointer, CHANNELS)
 
 
 def _of_asking(choice: Choice, pointer: str, judge: Catalogue | None, given: _Given) -> Iterator[Fault]:
     if choice.choice == "give":
         yield from _of_evidence(given)
-    if judge is None:
-        return
-    purpose = judge.purposes.get(choice.purpose or "")
+    purpose = judge.purposes.get(choice.purpose or "") if judge is not None else None
     if purpose is None:
         yield _unknown_purpose(pointer)
         return
@@ -164,10 +166,24 @@ def _of_fact(fact: Fact, pointer: str, timeline: Timeline, now: datetime) -> Ite
         yield _unknown_purpose(pointer)
         return
     yield from _of_no(Choice(fact.fact, fact.purpose, channel=fact.channel), pointer, timeline)
-    purpose = timeline.purpose_at(fact.purpose, now)
+    purpose = timeline.purpose_at(fact.purpose, fact.occurred_at or now)
     if fact.fact == "objection_overridden" and purpose is not None and purpose.kind in MARKETING:
         detail = "No override exists for marketing: an objection to it is absolute (Art. 21(3))."
         yield Fault(f"{pointer}/purpose", "no-override-for-marketing", detail)
+
+
+def faults_of_overrides(facts: Sequence[Fact], state: State) -> list[Fault]:
+    """The overrides that answer nothing: this person never said no to the purpose."""
+    return [
+        Fault(
+            f"/facts/{n}/purpose",
+            "no-objection",
+            "This person never objected to the purpose: there is nothing to override.",
+        )
+        for n, fact in enumerate(facts)
+        if fact.fact == "objection_overridden"
+        and not any(e.type in NOES for e in state.by_purpose.get(fact.purpose or "", ()))
+    ]
 
 
 # Faults in common

@@ -9,10 +9,10 @@ from app import crypto
 from app.addressing import Subject
 from app.decision.catalogue import MARKETING
 from app.decision.fold import Change, objected_scopes, repeated, standings
-from app.decision.model import ALL_MARKETING, NOES, Event, State
+from app.decision.model import ALL_MARKETING, Event, State
 from app.decision.refusal import Fault, Invalid
 from app.decision.standing import AUTOMATED
-from app.judging import Choice, Fact, faults_of_choices, faults_of_facts
+from app.judging import Choice, Fact, faults_of_choices, faults_of_facts, faults_of_overrides
 from app.storage import ledger
 from app.writing import Unit
 
@@ -148,25 +148,12 @@ async def record_facts(unit: Unit, subject: Subject, facts: Sequence[Fact], how:
     if faults:
         raise Invalid(*faults)
     state = await unit.hold(subject)
-    faults = _objections_missing(state, facts)
+    faults = faults_of_overrides(facts, state)
     if faults:
         raise Invalid(*faults)
     now = unit.after_all(state)
     events = [await _record_fact(unit, state, fact, at or now, how) for fact, at in zip(facts, instants, strict=True)]
     return Record(state.subject_id, await unit.finish(), events)
-
-
-def _objections_missing(state: State, facts: Sequence[Fact]) -> list[Fault]:
-    return [
-        Fault(
-            f"/facts/{n}/purpose",
-            "no-objection",
-            "This person never objected to the purpose: there is nothing to override.",
-        )
-        for n, fact in enumerate(facts)
-        if fact.fact == "objection_overridden"
-        and not any(e.type in NOES for e in state.by_purpose.get(fact.purpose or "", ()))
-    ]
 
 
 async def _record_fact(unit: Unit, state: State, fact: Fact, at: datetime, how: Circumstances) -> Recorded:

@@ -34,13 +34,17 @@ def consent_on(hearing: Hearing, key: str, channel: str | None, purpose: Purpose
     if no is not None and (give is None or give.at <= no.at):
         return Consent(no=no, request=request if request is not None and request.at > no.at else None)
     if give is not None:
-        withdrawing = own.marketing_objections(channel) if purpose.kind in MARKETING else []
+        withdrawing = _objections_to_marketing(hearing, key, channel) if purpose.kind in MARKETING else []
         scope = max((e for e in withdrawing if e.at >= give.at), key=lambda e: e.order, default=None)
         newest = max(give.at, scope.at if scope else give.at)
         asked_again = request if request is not None and request.at > newest else None
         return Consent(no=scope, request=asked_again) if scope else Consent(give=give, request=asked_again)
     invalid = max((e for e in own.gives(key) if e.channel == channel), key=lambda e: e.order, default=None)
     return Consent(invalid=invalid, request=request)
+
+
+def _objections_to_marketing(hearing: Hearing, key: str, channel: str | None) -> list[Event]:
+    return hearing.own.marketing_objections(channel) + hearing.heard_marketing_objections(key, channel)
 
 
 def expiry(give: Event, ground: Ground, *, jurisdiction: str, timeline: Timeline, at: datetime) -> datetime | None:

@@ -49,7 +49,7 @@ def _beside(state: State, event: Event) -> Sequence[Event]:
 def _sameness(event: Event) -> tuple[object, ...]:
     if event.type.startswith("choice."):
         return event.type, event.at, event.purpose, event.scope, event.channel
-    return event._replace(id="", position=0, side="", notice=None)
+    return event._replace(id="", position=0, notice=None)  # repeated after a merge it may reach further
 
 
 def join(state: State, other: State, *, side: str) -> None:
@@ -69,17 +69,22 @@ def tombstone(state: State, *, at: datetime, side: str, timeline: Timeline) -> S
     history = History(state, timeline, None)
     kept = State(subject_id=state.subject_id, side=side, erasures=[at], erased_at=at)
     for purpose in state.by_purpose:
-        noes = {
-            no: None for channel in channels_of(state, purpose, timeline) for no in _kept(history, purpose, channel)
-        }
+        noes = _kept(history, purpose, channels_of(state, purpose, timeline))
         if noes:
             kept.by_purpose[purpose] = [no._replace(side=side) for no in noes]
     kept.scopes = [e._replace(side=side) for scope in SCOPES for e in history.scope_objections_in_force(scope)]
     return kept
 
 
-def _kept(history: History, purpose: str, channel: str | None) -> list[Event]:
-    return [no._replace(channel=channel) for no in history.noes_in_force(purpose, channel)]
+def _kept(history: History, purpose: str, channels: list[str | None]) -> list[Event]:
+    """The noes in force, each on its channels; one in force on all of them reaches those that are yet to come, too."""
+    in_force = {channel: history.noes_in_force(purpose, channel) for channel in channels}
+    kept = [
+        no if all(no in noes for noes in in_force.values()) else no._replace(channel=channel or no.channel)
+        for channel, there in in_force.items()
+        for no in there
+    ]
+    return list(dict.fromkeys(kept))
 
 
 def renamed(kept: State, side: str) -> State:
@@ -94,10 +99,11 @@ def renamed(kept: State, side: str) -> State:
 
 
 def channels_of(state: State, purpose: str, timeline: Timeline) -> list[str | None]:
-    """Every channel the purpose has, had, or was spoken of on; None alone for a purpose without channels."""
-    declared = {c for version in timeline.with_purpose(purpose) for c in version.purposes[purpose].channels or ()}
+    """Every channel the purpose has, had, or was spoken of on; None where it has or had no channels."""
+    versions = timeline.with_purpose(purpose)
+    declared = {c for version in versions for c in version.purposes[purpose].channels or (None,)}
     spoken = {e.channel for e in state.by_purpose.get(purpose, ()) if e.channel is not None}
-    return [*sorted(declared | spoken)] or [None]
+    return sorted(declared | spoken, key=str)
 
 
 def current_channels(state: State, purpose: str, timeline: Timeline, now: datetime) -> list[str | None]:

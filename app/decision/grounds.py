@@ -1,26 +1,48 @@
 """Whether one ground holds for one case, and why or why not (domain 4, step 8)."""
 
 from collections.abc import Iterable
-from datetime import UTC, date, datetime, time
+from dataclasses import replace
+from datetime import datetime
 from typing import NamedTuple
 
-from app.decision.catalogue import MARKETING, Ground, Purpose, Timeline
+from app.decision.catalogue import MARKETING, OBJECTABLE, Ground, Purpose, Timeline
 from app.decision.consent import Consent, consent_on, expiry, is_outdated
-from app.decision.history import END_OF_TIME, Hearing
+from app.decision.history import Hearing
 from app.decision.model import Event
-from app.decision.period import after, parse_period
+from app.decision.period import END_OF_TIME, after, earliest, midnight, parse_period
 
 _NEVER_SWAPPED = ("legal_obligation", "vital_interest")
+_IMPLYING = ("sale", "enquiry")  # on a consent ground such a fact stands in for the choice (domain 2.1)
 _MISSING = {
     "contract": "no_contract",
     "sale": "no_permission_for_channel",
     "enquiry": "no_permission_for_channel",
     "informed": "not_informed",
 }
+# Of what arose while no ground held, the first of these is the reason (domain 4, step 8).
+_REASONS = (
+    "objected",
+    "consent_withdrawn",
+    "consent_refused",
+    "basis_added_after_refusal",
+    "consent_invalid",
+    "child_consent_invalid",
+    "consent_not_explicit",
+    "consent_outdated",
+    "consent_expired",
+    "consent_requested",
+    "channel_not_consented",
+    "no_contract",
+    "no_permission_for_channel",
+    "not_informed",
+    "no_consent",
+    "restricted",
+    "special_category",
+)
 
 
 class Finding(NamedTuple):
-    """Whether a ground holds, the reason either way, and until when time alone lets it hold."""
+    """Whether a ground holds, the reason either way, and until when time alone leaves it so."""
 
     holds: bool
     reason: str
@@ -30,14 +52,16 @@ class Finding(NamedTuple):
 
 
 class Limits(NamedTuple):
-    """What alone may carry a yes: an explicit consent (special categories), a consent newer than a restriction."""
+    """What alone may carry a yes: an explicit consent (special categories), a consent newer than a restriction; and
+    whether a fact may stand in for a choice of consent."""
 
     explicit: bool = False
     newer_than: Event | None = None
+    implied: bool = True
 
     @property
-    def any(self) -> bool:
-        """Whether only a choice of consent may carry a yes."""
+    def only_consent(self) -> bool:
+        """Whether no other basis than consent may carry a yes."""
         return self.explicit or self.newer_than is not None
 
 
@@ -65,13 +89,18 @@ class Case(NamedTuple):
         return [ground for ground in self.grounds if ground.basis == "consent"]
 
 
+def first_of(findings: Iterable[Finding]) -> Finding:
+    """Of findings that do not hold, the one whose reason comes first."""
+    return min(findings, key=lambda finding: _REASONS.index(finding.reason))
+
+
 def examine(case: Case, ground: Ground, limits: Limits) -> Finding:
     """Whether the ground holds for the case."""
     if _added_after_refusal(case, ground):
         return Finding(False, "basis_added_after_refusal", tuple(case.noes))
     if ground.basis == "consent":
         return examine_consent(case, ground, limits)
-    if limits.any:
+    if limits.only_consent:
         return Finding(False, "special_category" if limits.explicit else "restricted")
     if ground.basis in ("legal_obligation", "vital_interest", "contract"):
         return _examine_evidence(case, ground, ground.basis)
@@ -104,31 +133,48 @@ def _contracted_since(case: Case, no: Event) -> bool:
 
 def examine_consent(case: Case, ground: Ground, limits: Limits) -> Finding:
     """Consent given, or, where the ground says so and nothing stricter is asked, a fact that stands in for it."""
-    finding = _examine_choice(case, ground, limits)
-    if finding.holds or ground.evidence is None or ground.explicit or limits.any:
-        return finding
+    chosen = examine_choice(case, ground, limits)
+    if chosen.holds or not limits.implied:
+        return chosen
     implied = _examine_implied(case, ground)
-    if implied is None or (not implied.holds and finding.reason != "no_consent"):
-        return finding
-    return implied
+    if implied is None or implied.holds:
+        return implied or chosen
+    return first_of([chosen, implied])
 
 
-def _examine_choice(case: Case, ground: Ground, limits: Limits) -> Finding:
+def examine_unless_explicit(case: Case, ground: Ground, limits: Limits) -> Finding:
+    """Consent that holds if it need not be explicit."""
+    chosen = examine_choice(case, replace(ground, explicit=False), limits)
+    return chosen if chosen.holds else examine_consent(case, ground, limits)
+
+
+def examine_choice(case: Case, ground: Ground, limits: Limits) -> Finding:
+    """Consent as the person gave it, whatever else may stand in for it."""
     said = case.consent
     if said.no is not None:
         return Finding(False, said.no_reason, (said.no,))
     if said.give is None:
         return _not_given(case)
     give = said.give
+    required = _examine_required(case, ground)
     until = expiry(give, ground, jurisdiction=case.jurisdiction, timeline=case.timeline, at=case.at)
     faults = (
         ((ground.explicit or limits.explicit) and not give.explicit, "consent_not_explicit"),
         (is_outdated(give, case.timeline, case.at), "consent_outdated"),
         (until is not None and until <= case.at, "consent_expired"),
+        (not required.holds, required.reason),
         (limits.newer_than is not None and give.at <= limits.newer_than.at, "restricted"),
     )
     reason = next((reason for failed, reason in faults if failed), None)
-    return Finding(False, reason, (give,)) if reason else Finding(True, "consent_given", (give,), until)
+    if reason is not None:
+        return Finding(False, reason, (give,))
+    return Finding(True, "consent_given", (give, *required.events), earliest((until, required.until)))
+
+
+def _examine_required(case: Case, ground: Ground) -> Finding:
+    """The fact that must be on file beside a consent, where the ground asks for one that cannot stand in for it."""
+    beside = ground if ground.evidence not in _IMPLYING else replace(ground, evidence=None)
+    return _examine_evidence(case, beside, "consent_given")
 
 
 def _not_given(case: Case) -> Finding:
@@ -138,29 +184,36 @@ def _not_given(case: Case) -> Finding:
         return Finding(False, "child_consent_invalid" if by_child else "consent_invalid", (said.invalid,))
     if said.request is not None:
         return Finding(False, "consent_requested", (said.request,))
-    return Finding(False, "channel_not_consented" if _given_elsewhere(case) else "no_consent")
+    until = _given_elsewhere_until(case)
+    if until is None:
+        return Finding(False, "no_consent")
+    return Finding(False, "channel_not_consented", until=None if until == END_OF_TIME else until)
 
 
-def _given_elsewhere(case: Case) -> bool:
-    """Whether consent stands for another channel of the purpose."""
-    others = {give.channel for give in case.hearing.own.gives(case.key)} - {case.channel}
-    return any(_stands_on(case, channel) for channel in others)
+def _given_elsewhere_until(case: Case) -> datetime | None:
+    """How long consent stands for another channel of the purpose; None if it stands for none."""
+    others = {give.channel for give in case.hearing.own.gives(case.key)} - {case.channel, None}
+    ends = (end for channel in others for end in _ends_on(case, channel))
+    return max((end for end in ends if end > case.at), default=None)
 
 
-def _stands_on(case: Case, channel: str | None) -> bool:
+def _ends_on(case: Case, channel: str | None) -> list[datetime]:
+    """When, by each ground, the consent for a channel ends; nothing if none stands."""
     give = consent_on(case.hearing, case.key, channel, case.purpose).give
     if give is None:
-        return False
-    ends = (
-        expiry(give, ground, jurisdiction=case.jurisdiction, timeline=case.timeline, at=case.at)
+        return []
+    return [
+        expiry(give, ground, jurisdiction=case.jurisdiction, timeline=case.timeline, at=case.at) or END_OF_TIME
         for ground in case.consent_grounds
-    )
-    return any(end is None or end > case.at for end in ends)
+    ]
 
 
 def _examine_implied(case: Case, ground: Ground) -> Finding | None:
     """A fact standing in for the choice (CASL s.10): until a no, and after it was lifted only a newer one."""
-    silent_since = _silent_since(case)
+    if ground.evidence not in _IMPLYING or ground.explicit:
+        return None
+    marketing = case.purpose.kind in MARKETING
+    silent_since = case.hearing.silence_ended(case.key, case.channel, marketing=marketing)
     facts = [e for e in _evidence(case, ground) if silent_since is None or e.at > silent_since]
     if not facts:
         return None
@@ -173,17 +226,6 @@ def _examine_implied(case: Case, ground: Ground) -> Finding | None:
     return Finding(True, "consent_given", (latest,), until)
 
 
-def _silent_since(case: Case) -> datetime | None:
-    """The instant after which a fact may stand in for a choice; the end of time while a no is in force."""
-    heard = case.hearing.heard_noes(case.key, case.channel)
-    is_marketing = case.purpose.kind in MARKETING
-    if is_marketing:
-        heard += case.hearing.heard_marketing_objections(case.key, case.channel)
-    if heard:
-        return END_OF_TIME
-    return case.hearing.own.silence_ended(case.key, case.channel, marketing=is_marketing)
-
-
 # The other grounds
 
 
@@ -192,7 +234,7 @@ def _evidence(case: Case, ground: Ground) -> list[Event]:
     if ground.evidence == "contract":
         return own.open_contracts()
     facts = own.facts(f"fact.{ground.evidence}")
-    is_soft_opt_in = ground.evidence == "sale" and ground.basis != "consent"
+    is_soft_opt_in = ground.evidence == "sale" and ground.basis in OBJECTABLE
     return [e for e in facts if e.holds or not is_soft_opt_in]
 
 
@@ -202,7 +244,7 @@ def _examine_evidence(case: Case, ground: Ground, reason: str) -> Finding:
         return Finding(True, reason)
     living = [(until, e) for e in _evidence(case, ground) if (until := _life(e, ground) or END_OF_TIME) > case.at]
     if not living:
-        return Finding(False, _MISSING[ground.evidence])
+        return Finding(False, "no_contract" if ground.basis == "contract" else _MISSING[ground.evidence])
     until, event = max(living, key=lambda found: (found[0], found[1].order))
     return Finding(True, reason, (event,), until if until != END_OF_TIME else None)
 
@@ -217,7 +259,7 @@ def _examine_interest(case: Case, ground: Ground) -> Finding:
     if answer is None:
         return Finding(False, "objected", tuple(noes))
     if not found.holds:
-        return found
+        return found._replace(until=answer.until)
     return answer._replace(events=answer.events + found.events, until=earliest((answer.until, found.until)))
 
 
@@ -237,15 +279,5 @@ def _answer_to(case: Case, noes: list[Event], ground: Ground) -> Finding | None:
     return Finding(True, "objection_overridden", tuple(noes), until, ("review_individual_case",))
 
 
-def midnight(day: date) -> datetime:
-    """The beginning of a day, in UTC."""
-    return datetime.combine(day, time(), UTC)
-
-
 def _life(event: Event, ground: Ground) -> datetime | None:
     return after(event.at, parse_period(ground.expires_after)) if ground.expires_after else None
-
-
-def earliest(instants: Iterable[datetime | None]) -> datetime | None:
-    """The earliest of some instants, those that are none left out."""
-    return min((instant for instant in instants if instant is not None), default=None)

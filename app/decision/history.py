@@ -1,12 +1,11 @@
 """What a history says at an instant: which noes, objections and restrictions are in force, which consents are valid."""
 
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime
+from datetime import datetime
 
 from app.decision.catalogue import OBJECTABLE, Timeline
 from app.decision.model import ALL_MARKETING, AUTOMATION, NOES, Event, Person, State
-
-END_OF_TIME = datetime.max.replace(tzinfo=UTC)
+from app.decision.period import END_OF_TIME, earliest
 
 
 class History:
@@ -114,16 +113,20 @@ class History:
 
     def noes_in_force(self, purpose: str, channel: str | None) -> list[Event]:
         """The noes not followed by a newer valid consent for that purpose and channel, nor lifted."""
-        return [no for no, end in self._noes_with_end(purpose, channel) if end is None]
+        return [no for no, end in self.noes_with_end(purpose, channel) if end is None]
 
-    def _noes_with_end(self, purpose: str, channel: str | None) -> Iterator[tuple[Event, datetime | None]]:
-        gives = [g for g in self.valid_gives(purpose) if g.channel == channel]
-        lifts = self._lifts(purpose, channel)
+    def noes_with_end(self, purpose: str, channel: str | None) -> Iterator[tuple[Event, datetime | None]]:
+        """Every no that reaches a purpose on a channel, and when it was first outweighed or lifted."""
         for no in self.noes(purpose, channel):
-            liftable = self._can_be_lifted(no)
-            ends = [g.at for g in gives if g.at > no.at]
-            ends += [e.at for e in lifts if liftable and self._lifted(no, [e])]
-            yield no, min(ends, default=None)
+            ends = [lift.at for lift in self._lifts(purpose, channel or no.channel) if self._lifted(no, [lift])]
+            liftable = ends if self._can_be_lifted(no) else []
+            yield no, earliest([*liftable, self.outweighed_at(no, purpose, channel)])
+
+    def outweighed_at(self, no: Event, purpose: str, channel: str | None) -> datetime | None:
+        """When the first valid consent newer than a no or an objection to all marketing was given for a purpose and
+        channel; for a purpose without channels, on the channel of the no."""
+        spots = (channel, channel or no.channel)
+        return earliest(g.at for g in self.valid_gives(purpose) if g.channel in spots and g.at > no.at)
 
     # Scope objections
 
@@ -133,18 +136,18 @@ class History:
 
     def marketing_objections_in_force(self, purpose: str, channel: str | None) -> list[Event]:
         """Those neither lifted, as a scope or for this purpose, nor followed by a newer valid consent."""
-        return [s for s, end in self._marketing_objections_with_end(purpose, channel) if end is None]
+        return [s for s, end in self.marketing_objections_with_end(purpose, channel) if end is None]
 
-    def _marketing_objections_with_end(
+    def marketing_objections_with_end(
         self, purpose: str, channel: str | None
     ) -> Iterator[tuple[Event, datetime | None]]:
-        gives = [g for g in self.valid_gives(purpose) if g.channel == channel]
+        """Every objection to all marketing that reaches a channel, and when it was first outweighed or lifted for the
+        purpose."""
         lifts = [e for e in self._scope(ALL_MARKETING, "choice.withdraw_objection") if e.channel in (None, channel)]
         lifts += self._lifts(purpose, channel)
         for objection in self.marketing_objections(channel):
-            ends = [g.at for g in gives if g.at > objection.at]
-            ends += [e.at for e in lifts if self._lifted(objection, [e])]
-            yield objection, min(ends, default=None)
+            ends = [lift.at for lift in lifts if self._lifted(objection, [lift])]
+            yield objection, earliest([*ends, self.outweighed_at(objection, purpose, channel)])
 
     def automation_objections_in_force(self, purpose: str) -> list[Event]:
         """Objections to automated processing, not lifted, nor followed by a newer valid consent for the purpose."""
@@ -164,14 +167,6 @@ class History:
             for objection in self._scope(scope, "choice.object")
             if not self._lifted(objection, [e for e in lifts if e.channel in (None, objection.channel)])
         ]
-
-    def silence_ended(self, purpose: str, channel: str | None, *, marketing: bool) -> datetime | None:
-        """The instant after which a fact may stand in for a choice: when the last no was lifted. None if there
-        never was a no; the end of time while one is in force."""
-        ends = [end for _, end in self._noes_with_end(purpose, channel)]
-        if marketing:
-            ends += [end for _, end in self._marketing_objections_with_end(purpose, channel)]
-        return max((end or END_OF_TIME for end in ends), default=None)
 
     # Decisions on objections
 
@@ -224,17 +219,16 @@ class Hearing:
         self.own = History(person.own, timeline, until)
         self.heard = [History(state, timeline, until) for state in person.heard]
 
-    def _unanswered(self, heard: Iterable[Event], gives: list[Event]) -> list[Event]:
-        newest = max((give.at for give in gives), default=None)
-        return [e for e in heard if newest is None or e.at >= newest]
+    def _noes_there(self, purpose: str, channel: str | None) -> list[Event]:
+        return [no for other in self.heard for no in other.noes_in_force(purpose, channel)]
 
-    def _own_gives(self, purpose: str, channel: str | None) -> list[Event]:
-        return [g for g in self.own.valid_gives(purpose) if g.channel == channel]
+    def _marketing_objections_there(self, purpose: str, channel: str | None) -> list[Event]:
+        return [e for other in self.heard for e in other.marketing_objections_in_force(purpose, channel)]
 
     def heard_noes(self, purpose: str, channel: str | None) -> list[Event]:
         """The noes in force with those it is attached to that no own newer consent outweighs."""
-        noes = [no for other in self.heard for no in other.noes_in_force(purpose, channel)]
-        return self._unanswered(noes, self._own_gives(purpose, channel))
+        there = self._noes_there(purpose, channel)
+        return [no for no in there if self.own.outweighed_at(no, purpose, channel) is None]
 
     def noes_in_force(self, purpose: str, channel: str | None) -> list[Event]:
         """Own and heard noes in force on a purpose and channel, oldest first."""
@@ -242,8 +236,8 @@ class Hearing:
 
     def heard_marketing_objections(self, purpose: str, channel: str | None) -> list[Event]:
         """Objections to all marketing in force with those it is attached to that no own newer consent outweighs."""
-        objections = [e for other in self.heard for e in other.marketing_objections_in_force(purpose, channel)]
-        return self._unanswered(objections, self._own_gives(purpose, channel))
+        there = self._marketing_objections_there(purpose, channel)
+        return [e for e in there if self.own.outweighed_at(e, purpose, channel) is None]
 
     def marketing_objections_in_force(self, purpose: str, channel: str | None) -> list[Event]:
         """Own and heard objections to all marketing in force for a purpose and channel."""
@@ -252,10 +246,23 @@ class Hearing:
             *self.heard_marketing_objections(purpose, channel),
         ]
 
+    def silence_ended(self, purpose: str, channel: str | None, *, marketing: bool) -> datetime | None:
+        """The instant after which a fact may stand in for a choice: when the last no, own or heard, was lifted or
+        outweighed. None if there never was a no; the end of time while one is in force."""
+        own, heard = self.own, self._noes_there(purpose, channel)
+        ends = [end for _, end in own.noes_with_end(purpose, channel)]
+        if marketing:
+            ends += [end for _, end in own.marketing_objections_with_end(purpose, channel)]
+            heard += self._marketing_objections_there(purpose, channel)
+        ends += [own.outweighed_at(e, purpose, channel) for e in heard]
+        return max((end or END_OF_TIME for end in ends), default=None)
+
     def automation_objections_in_force(self, purpose: str) -> list[Event]:
         """Own and heard objections to automated processing in force for a purpose."""
         heard = [e for other in self.heard for e in other.automation_objections_in_force(purpose)]
-        return self.own.automation_objections_in_force(purpose) + self._unanswered(heard, self.own.valid_gives(purpose))
+        newest = max((give.at for give in self.own.valid_gives(purpose)), default=None)
+        unanswered = [e for e in heard if newest is None or e.at >= newest]
+        return self.own.automation_objections_in_force(purpose) + unanswered
 
     def open_restrictions(self, data_categories: Iterable[str]) -> list[Event]:
         """Own and heard restrictions open for any of the categories."""

@@ -2,7 +2,8 @@
 
 import calendar
 import re
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterable
+from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -10,6 +11,8 @@ _PATTERN = re.compile(
     r"P(?=\d|T\d)(?:(?P<years>\d{1,4})Y)?(?:(?P<months>\d{1,5})M)?(?:(?P<weeks>\d{1,5})W)?(?:(?P<days>\d{1,6})D)?"
     r"(?:T(?=\d)(?:(?P<hours>\d{1,7})H)?(?:(?P<minutes>\d{1,8})M)?(?:(?P<seconds>\d{1,9})S)?)?"
 )
+
+END_OF_TIME = datetime.max.replace(tzinfo=UTC)
 
 
 class Period(NamedTuple):
@@ -44,4 +47,14 @@ def after(start: datetime, period: Period) -> datetime:
         day = min(start.day, calendar.monthrange(year, month + 1)[1])
         return start.replace(year=year, month=month + 1, day=day) + period.rest
     except (ValueError, OverflowError):
-        return datetime.max.replace(tzinfo=UTC)
+        return END_OF_TIME
+
+
+def midnight(day: date) -> datetime:
+    """The beginning of a day, in UTC."""
+    return datetime.combine(day, time(), UTC)
+
+
+def earliest(instants: Iterable[datetime | None]) -> datetime | None:
+    """The earliest of some instants, those that are none left out."""
+    return min((instant for instant in instants if instant is not None), default=None)

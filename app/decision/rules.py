@@ -1,36 +1,25 @@
 """How a question is answered: the first step that settles it gives the reason. Deny overrides; a yes needs a ground."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from app.decision.catalogue import MARKETING, Catalogue, Ground, Purpose, Recipient, Timeline
 from app.decision.consent import consent_on
-from app.decision.grounds import Case, Finding, Limits, earliest, examine, examine_consent, midnight
+from app.decision.grounds import (
+    Case,
+    Finding,
+    Limits,
+    examine,
+    examine_choice,
+    examine_unless_explicit,
+    first_of,
+)
 from app.decision.history import Hearing
 from app.decision.jurisdictions import lies_within
 from app.decision.model import Consideration, Decision, Event, Person, Question
-from app.decision.period import after, parse_period
+from app.decision.period import after, earliest, midnight, parse_period
 
 _GROUND_ORDER = ("contract", "legal_obligation", "vital_interest", "public_task", "consent", "legitimate_interest")
-_REASON_ORDER = (
-    "objected",
-    "consent_withdrawn",
-    "consent_refused",
-    "basis_added_after_refusal",
-    "consent_invalid",
-    "child_consent_invalid",
-    "consent_not_explicit",
-    "consent_outdated",
-    "consent_expired",
-    "consent_requested",
-    "channel_not_consented",
-    "no_contract",
-    "no_permission_for_channel",
-    "not_informed",
-    "no_consent",
-    "restricted",
-    "special_category",
-)
 _KEPT_FROM_CHILDREN = {
     "excluded": ("direct_marketing", "marketing_profiling", "analytics", "automated_decision"),
     "guardian": ("automated_decision",),
@@ -41,10 +30,7 @@ _REVIEW_LASTS = parse_period("P1Y")
 def decide(question: Question, person: Person, timeline: Timeline, now: datetime) -> Decision:
     """Answer a question from the person's history, the catalogue and the clock (domain 4). Pure: the same inputs
     give the same answer, in whatever order and however often the events stand in the history."""
-    at = question.as_of or now
-    erased = max(person.own.erasures, default=None)
-    if question.as_of is not None and erased is not None:
-        at = max(at, erased)  # as_of does not reach back behind an erasure
+    at = max([question.as_of or now, *person.own.erasures])  # as_of does not reach back behind an erasure
     catalogue = timeline.in_force(at)
     if catalogue is None:
         return Decision(False, "no_catalogue")
@@ -198,11 +184,12 @@ class _Evaluation:
             if give is None or give.at <= own.erased_at:
                 return _no("suppressed")
         child = own.child
-        if child is not None and child.until is not None and self.at < child.until:
-            self.horizon.append(child.until)
-            if self.purpose.kind in _KEPT_FROM_CHILDREN[self.catalogue.children]:
-                return _no("child", child)
-        return None
+        if child is None or child.until is None or child.until <= self.at:
+            return None
+        if self.purpose.kind not in _KEPT_FROM_CHILDREN[self.catalogue.children]:
+            return None
+        self.horizon.append(child.until)
+        return _no("child", child)
 
     # 3. Restriction (Art. 18)
 
@@ -212,18 +199,22 @@ class _Evaluation:
             return None
         restriction = max(restrictions, key=lambda e: e.order)
         if self.question.operation == "store":
-            return Decision(True, "restriction_storage", determining=(restriction,))
+            obligations = self._obligations_of_kind()
+            return Decision(True, "restriction_storage", obligations=obligations, determining=(restriction,))
+        self.limits = Limits(implied=False)
         if self.purpose.restriction_exempt is not None:
             self.exempt = True
             return None
-        self.limits = Limits(newer_than=restriction)
-        return None if self._consent_holds() else _no("restricted", restriction)
+        self.limits = self.limits._replace(newer_than=restriction)
+        return None if self._holds(examine_choice) else _no("restricted", restriction)
 
-    def _consent_findings(self) -> list[Finding]:
-        return [examine_consent(self.case, ground, self.limits) for ground in self.case.consent_grounds]
-
-    def _consent_holds(self) -> bool:
-        return any(finding.holds for finding in self._consent_findings())
+    def _holds(self, examine: Callable[[Case, Ground, Limits], Finding]) -> bool:
+        """Whether a consent holds within the limits; if so, the answer may change when the last one ends."""
+        findings = [examine(self.case, ground, self.limits) for ground in self.case.consent_grounds]
+        ends = [finding.until for finding in findings if finding.holds]
+        if ends and None not in ends:
+            self.horizon.append(max(end for end in ends if end is not None))
+        return bool(ends)
 
     # 4. Marketing (Art. 21(2), (3))
 
@@ -254,7 +245,6 @@ class _Evaluation:
         if self.purpose.kind == "automated_decision":
             if automation:
                 return _no("automation_opt_out", *automation)
-            self.obligations += ["human_review", "contest"]
         elif automation and self.purpose.kind == "direct_marketing":
             self.obligations.append("no_segmentation")
         elif automation and self.question.automated:
@@ -266,16 +256,15 @@ class _Evaluation:
     def _special_categories_step(self) -> Decision | None:
         if not any(self.catalogue.data_categories[c].special for c in self.data_categories):
             return None
-        findings = self._consent_findings()
-        self.limits = self.limits._replace(explicit=True)
-        if self._consent_holds():
+        limits = self.limits
+        self.limits = limits._replace(explicit=True, implied=False)
+        if self._holds(examine_choice):
             return None
+        self.limits = limits
         said = self.case.consent
-        if any(finding.holds or finding.reason == "consent_not_explicit" for finding in findings):
+        if self._holds(examine_unless_explicit):
             return _no("consent_not_explicit", *([said.give] if said.give is not None else []))
-        if said.no is not None and self.purpose.rests_on("consent"):
-            return _no(said.no_reason, said.no)
-        return _no("special_category")
+        return _no(said.no_reason, said.no) if said.no is not None else _no("special_category")
 
     # 7. Global Privacy Control
 
@@ -283,35 +272,56 @@ class _Evaluation:
         if not (self.question.gpc and self.purpose.honours_gpc):
             return None
         give = self.case.consent.give
-        return None if give is not None and give.explicit and self._consent_holds() else _no("gpc_opt_out")
+        return None if give is not None and give.explicit and self._holds(examine_choice) else _no("gpc_opt_out")
 
     # 8. Grounds (Art. 6(1))
 
     def _grounds_step(self) -> Decision:
-        arisen: dict[str, Finding] = {}
-        for ground in sorted(self.case.grounds, key=lambda g: _GROUND_ORDER.index(g.basis)):
+        arisen = []
+        grounds = sorted(self.case.grounds, key=lambda g: _GROUND_ORDER.index(g.basis))
+        for n, ground in enumerate(grounds):
             finding = examine(self.case, ground, self.limits)
             self.considered.append(
                 Consideration("ground", finding.holds, finding.reason, ground.basis, ground.reference)
             )
             if finding.holds:
-                return self._yes(ground, finding)
-            arisen.setdefault(finding.reason, finding)
-        reason = min(arisen, key=_REASON_ORDER.index)
-        return _no(reason, *arisen[reason].events)
+                until = self._lasts(ground, finding, grounds[n + 1 :])
+                return self._yes(ground, finding._replace(until=until))
+            arisen.append(finding)
+        first = first_of(arisen)
+        if first.reason != "objected":  # nothing that time ends gives an earlier reason
+            ends = [f.until for f in arisen if f is first or f.reason != "channel_not_consented"]
+            self.horizon += [end for end in ends if end is not None]
+        return _no(first.reason, *first.events)
+
+    def _lasts(self, ground: Ground, finding: Finding, others: Sequence[Ground]) -> datetime | None:
+        """Until when time alone leaves the yes as it is: one of the grounds after this may carry on with the same."""
+        until = finding.until
+        for other in others:
+            if until is None:
+                break
+            heir = examine(self.case, other, self.limits)
+            if heir.holds and (heir.until is None or heir.until > until):
+                same = (other.basis, heir.reason, heir.obligations)
+                if same != (ground.basis, finding.reason, finding.obligations):
+                    break
+                until = heir.until
+        return until
 
     def _yes(self, ground: Ground, finding: Finding) -> Decision:
-        obligations = [*self.obligations, *finding.obligations]
-        if self.purpose.kind == "direct_marketing" and self.case.channel in ("email", "sms"):
-            obligations.insert(0, "unsubscribe_link")
         return Decision(
             True,
             "restriction_exempt" if self.exempt else finding.reason,
             basis=ground.basis,
-            obligations=tuple(dict.fromkeys(obligations)),
+            obligations=(*self._obligations_of_kind(), *self.obligations, *finding.obligations),
             determining=finding.events,
             valid_until=finding.until,
         )
+
+    def _obligations_of_kind(self) -> tuple[str, ...]:
+        if self.purpose.kind == "direct_marketing" and self.case.channel in ("email", "sms"):
+            return ("unsubscribe_link",)
+        return ("human_review", "contest") if self.purpose.kind == "automated_decision" else ()
 
 
 def _no(reason: str, *events: Event, failing: tuple[str, ...] = ()) -> Decision:

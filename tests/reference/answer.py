@@ -76,10 +76,10 @@ def recipient_allows(case: Case) -> Answer | None:
     if fault is not None:
         return no(fault)
     may_have = recipient.get("data_categories")
-    listed = name in (case.purpose.get("recipients") or [])
-    if not listed or (may_have is not None and not set(case.categories) <= set(may_have)):
+    if name not in (case.purpose.get("recipients") or []):
         return no("recipient_not_declared")
-    return None
+    withheld = [] if may_have is None else [c for c in case.categories if c not in may_have]
+    return no("recipient_not_declared", withheld) if withheld else None
 
 
 def recipient_fault(case: Case, recipient: dict[str, Any]) -> str | None:

@@ -142,7 +142,8 @@ class Case:
             "consent_outdated": self.is_outdated(give),
             "consent_expired": self.is_expired(give, ground),
         }
-        return {fault for fault, there in faults.items() if there}
+        required = self.evidence_lacking(ground) if ground.get("evidence") in ("contract", "informed") else set()
+        return {fault for fault, there in faults.items() if there} | required
 
     def unsaid(self, ground: dict[str, Any]) -> str:
         """Neither a valid give nor a no is on file for this channel."""
@@ -153,7 +154,8 @@ class Case:
         requests = self.file.events("request", purpose=self.place.purpose)
         if any(request.channel == self.place.channel for request in requests):
             return "consent_requested"
-        for channel in self.channels:
+        given = {g.channel for g in self.file.events("give", purpose=self.place.purpose)} - {None, self.place.channel}
+        for channel in given:
             _, give = self.said(Place(self.place.purpose, channel))
             if give is not None and not self.is_expired(give, ground):
                 return "channel_not_consented"
@@ -192,10 +194,12 @@ class Case:
         stand_in = self.stand_in(ground)
         if not reasons or (stand_in == "holds" and not self.is_special):
             return Answer(True, "consent_given"), set()
-        return None, reasons if stand_in is None else reasons | {"consent_expired"}
+        arose = {None: set(), "expired": {"consent_expired"}, "child": {"child_consent_invalid"}}
+        return None, reasons | arose[stand_in]
 
     def stand_in(self, ground: dict[str, Any]) -> str | None:
-        """Whether a sale or an enquiry stands in for the choice (domain 2.1): "holds", "expired" or None."""
+        """Whether a sale or an enquiry stands in for the choice (domain 2.1): it "holds", is "expired" or that of a
+        "child" nobody spoke for; None if there is none."""
         evidence = ground.get("evidence")
         if evidence not in ("sale", "enquiry") or ground.get("explicit") or self.restrictions or self.noes_in_force():
             return None
@@ -204,6 +208,9 @@ class Case:
         facts = [f for f in self.file.events(evidence) if all(f.at > lifted for lifted in self.lifts())]
         if not facts:
             return None
+        if all(self.file.is_unauthorised_childs(f) for f in facts):
+            return "child"
+        facts = [f for f in facts if not self.file.is_unauthorised_childs(f)]
         return "holds" if any(not self.is_fact_expired(f, ground) for f in facts) else "expired"
 
     def lifts(self) -> list[datetime]:
@@ -229,7 +236,7 @@ class Case:
         if evidence is None:
             return set()
         facts = self.file.open_contracts() if evidence == "contract" else self.file.events(evidence)
-        if evidence == "sale" and ground["basis"] == "legitimate_interest":
+        if evidence == "sale" and ground["basis"] in ("legitimate_interest", "public_task"):
             facts = [f for f in facts if f.fields.get("opt_out_offered") and f.fields.get("own_similar_products")]
         if any(not self.is_fact_expired(f, ground) for f in facts):
             return set()

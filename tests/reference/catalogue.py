@@ -74,6 +74,9 @@ class Version:
         found = (self.document.get("purposes") or {}).get(name)
         return dict(found) if found is not None else None
 
+    def channels(self, name: str | None) -> list[str]:
+        return list((self.purpose(name) or {}).get("channels") or [])
+
     def grounds(self, name: str | None) -> list[dict[str, Any]]:
         return list((self.purpose(name) or {}).get("grounds") or [])
 

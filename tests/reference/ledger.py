@@ -123,9 +123,20 @@ class File:
         kept = [
             replace(no, side=frozenset({side}))
             for side, tombstone in self.tombstones.items()
-            for no in tombstone.file.noes_in_force(place)
+            for no in tombstone.file.kept_noes(place.purpose)
+            if place.channel is None or no.channel in (None, place.channel)
         ]
         return own + self._seen(kept)
+
+    def kept_noes(self, purpose: str) -> list[Event]:
+        """What a tombstone keeps: the noes in force per channel (those in force on all of them reach any)."""
+        declared = {c for v in self.catalogue.having(purpose) for c in v.channels(purpose) or [None]}
+        noes = {channel: self.noes_in_force(Place(purpose, channel)) for channel in declared}
+        return [
+            no if all(no in others for others in noes.values()) else replace(no, channel=channel or no.channel)
+            for channel, there in noes.items()
+            for no in there
+        ]
 
     def outweighed_at(self, no: Event, place: Place) -> datetime | None:
         """When a valid give newer than the no was first made there."""
@@ -162,9 +173,15 @@ class File:
         kept = [
             replace(o, side=frozenset({side}))
             for side, tombstone in self.tombstones.items()
-            for o in tombstone.file.scope_objections_in_force(scope, place)
+            for o in tombstone.file.scope_objections(scope, place)
+            if not tombstone.file.is_scope_lifted(o)
         ]
         return own + self._seen(kept)
+
+    def is_scope_lifted(self, objection: Event) -> bool:
+        """Whether it was lifted as a scope, on all its channels, and not only for single purposes."""
+        lifts = [lift for lift in self.events("withdraw_objection") if lift.scope == objection.scope]
+        return any(lift.channel in (None, objection.channel) and lift.reaches(objection) for lift in lifts)
 
     def scope_outweighed_at(self, objection: Event, place: Place) -> datetime | None:
         gives = [g for g in self.valid_gives(place.purpose) if g.at > objection.at]

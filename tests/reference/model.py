@@ -121,6 +121,10 @@ class World:
     def _group(self, subject: int) -> frozenset[int]:
         return next(group for group in self.groups if subject in group)
 
+    def are_one(self, one: Identifier, other: Identifier) -> bool:
+        """Whether both identifiers name the same person."""
+        return self._group(self.holders[one]) == self._group(self.holders[other])
+
     def _merge(self, one: int, other: int) -> None:
         both = self._group(one) | self._group(other)
         self.groups = [*(group for group in self.groups if not group & both), both]

@@ -24,6 +24,8 @@ FACTS = {
 def problem_with_choices(
     items: list[dict[str, Any]], catalogue: Catalogue, at: datetime, notice: str | None, method: str | None
 ) -> str | None:
+    if notice is not None and catalogue.named(notice) is None:
+        return "refused"
     for item in items:
         problem = problem_with_choice(item, catalogue, at, notice, method)
         if problem is not None:
@@ -75,7 +77,8 @@ def problem_with_give(
     problem = problem_with_wish(item, version)
     if problem is not None:
         return problem
-    asked = any(g["basis"] == "consent" and g.get("explicit") for g in version.grounds(item["purpose"]))
+    consents = [ground for ground in version.grounds(item["purpose"]) if ground["basis"] == "consent"]
+    asked = all(ground.get("explicit") for ground in consents)
     return "explicit-consent-required" if asked and not item.get("explicit") else None
 
 
@@ -95,6 +98,11 @@ def problem_with_wish(item: dict[str, Any], version: Version | None) -> str | No
 def problem_with_fact(item: dict[str, Any], catalogue: Catalogue, at: datetime, file: File) -> str | None:
     wanted = FACTS.get(item["fact"])
     if wanted is None or any(not item.get(field) for field in wanted):
+        return "refused"
+    declared = {category for v in catalogue.versions for category in v.document["data_categories"]}
+    if not declared >= set(item.get("data_categories") or ()):
+        return "refused"
+    if item.get("notice") is not None and catalogue.named(item["notice"]) is None:
         return "refused"
     if "purpose" in wanted and problem_with_no(item, catalogue) is not None:
         return "refused"

@@ -712,7 +712,7 @@ STEPS: dict[str, list[Step]] = {
         no("no_transfer_safeguard", "improve", recipient="abroad"),
         no("no_transfer_safeguard", "news", **EMAIL, recipient="court"),
         no("recipient_not_declared", "improve", recipient="courier"),
-        no("recipient_not_declared", "news", **EMAIL, recipient="mailer"),
+        no("recipient_not_declared", "news", ["name"], **EMAIL, recipient="mailer"),
         no("no_consent", "news", **EMAIL, recipient="mailer", data_categories=["email"]),
         no("recipient_not_reviewed", "news", **EMAIL, recipient="stale", as_of="-PT1H"),
         no("no_consent", "news", **EMAIL, recipient="stale", as_of="-P1D"),
