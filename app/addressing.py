@@ -9,23 +9,25 @@ from app.decision.refusal import Fault, Invalid
 
 
 class Subject(NamedTuple):
-    """A subject as a caller names it: by an identifier (type and id), or by its subject_id. `pointer` is where the
-    request names it."""
+    """A subject as a caller names it: by an identifier (type and id), or by its subject_id; or as a link does, by type
+    and `identifier_hash`. `pointer` is where the request names it."""
 
     type: str | None = None
     id: str | None = None
     subject_id: str | None = None
     pointer: str = "/subject"
+    hashed: bytes | None = None
 
     def __repr__(self) -> str:
         return "Subject(...)"  # an identifier is never shown by accident
 
 
 class Address(NamedTuple):
-    """An identifier ready for look-up: its digests, the first under the current secret key."""
+    """An identifier ready for look-up: its digests, the first under the current secret key. `normalised` is None where
+    only a link named it."""
 
     type: str
-    normalised: str
+    normalised: str | None
     digests: tuple[bytes, ...]
 
     def __repr__(self) -> str:
@@ -34,13 +36,26 @@ class Address(NamedTuple):
 
 def address_of(subject: Subject, catalogue: Catalogue, secrets: Secrets) -> Address:
     """Normalise and hash an identifier. Raises Invalid for an undeclared type or an id that does not normalise."""
+    assert subject.type is not None
+    if subject.hashed is not None:
+        return Address(subject.type, None, tuple(secrets.digests_of(subject.hashed)))
+    normalised = _normalised(subject, catalogue)
+    return Address(subject.type, normalised, tuple(secrets.identifier_digests(subject.type, normalised)))
+
+
+def address_hash(subject: Subject, catalogue: Catalogue) -> bytes:
+    """The `identifier_hash` of an identifier, for a link. Raises Invalid like `address_of`."""
+    assert subject.type is not None
+    return crypto.identifier_hash(subject.type, _normalised(subject, catalogue))
+
+
+def _normalised(subject: Subject, catalogue: Catalogue) -> str:
     assert subject.type is not None and subject.id is not None
     declared = identifier_type(subject.type, catalogue, pointer=f"{subject.pointer}/type")
     try:
-        normalised = crypto.normalise(declared.normalise, subject.id)
+        return crypto.normalise(declared.normalise, subject.id)
     except crypto.IdentifierError as error:
         raise Invalid(Fault(f"{subject.pointer}/id", "invalid-identifier", str(error))) from None
-    return Address(subject.type, normalised, tuple(secrets.identifier_digests(subject.type, normalised)))
 
 
 def identifier_type(name: str, catalogue: Catalogue, *, pointer: str) -> IdentifierType:

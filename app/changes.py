@@ -144,8 +144,8 @@ class Reader:
         if self._identifier_type is None or not subject_ids:
             return {}
         oldest = await subjects.named(connection, sorted(subject_ids), self._identifier_type)
-        unseal = self._store.secrets.unseal
         return {
-            subject_id: {"type": found.type, "id": unseal(found.sealed, found.identifier_id.encode()).decode()}
+            subject_id: {"type": found.type, "id": value}
             for subject_id, found in oldest.items()
+            if (value := self._store.value_of(found)) is not None
         }

@@ -1,4 +1,4 @@
-"""Identifiers, digests, sealing, API keys and opaque ids. Pure: keys are arguments, randomness comes from `secrets`."""
+"""Identifiers, digests, seals, tokens, API keys, opaque ids. Pure: keys are arguments, randomness is from `secrets`."""
 
 import base64
 import hashlib
@@ -14,11 +14,12 @@ from typing import Any, Literal
 
 import idna
 from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM, AESSIV
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 GENESIS = b"\x00" * 32  # what the first entry of the chain follows
+TOKEN_LENGTH = 120  # characters: a header with a longer one might be folded
 
 _LONGEST = 512  # characters of an identifier
 _MIN_KEY = 32  # octets of a secret key
@@ -108,7 +109,7 @@ class _Keys:
 
     identifier: bytes
     reference: bytes
-    link: bytes
+    link: AESSIV
     cursor: bytes
     sealing: AESGCM
     fingerprint: bytes
@@ -123,7 +124,7 @@ def _derive(key: bytes) -> _Keys:
     return _Keys(
         identifier=use("maywe identifier v1"),
         reference=use("maywe reference v1"),
-        link=use("maywe link v1"),
+        link=AESSIV(use("maywe link v1", 64)),
         cursor=use("maywe cursor v1"),
         sealing=AESGCM(use("maywe sealing v1")),
         fingerprint=use("maywe fingerprint v1", 8),
@@ -154,18 +155,15 @@ class Secrets:
 
     def identifier_digests(self, type: str, normalised: str) -> list[bytes]:
         """What an identifier is looked up by: HMAC-SHA-256 under the current key, then under each previous one."""
-        if "\0" in type:
-            raise ValueError("an identifier type has no NUL")
-        text = f"{type}\0{normalised}".encode()
-        return [_mac(keys.identifier, text) for keys in self._all]
+        return self.digests_of(identifier_hash(type, normalised))
+
+    def digests_of(self, hashed: bytes) -> list[bytes]:
+        """The same for an identifier of which only its `identifier_hash` is known."""
+        return [_mac(keys.identifier, hashed) for keys in self._all]
 
     def reference_digests(self, text: str) -> list[str]:
         """What stands in the ledger for free text, in hex: under the current key, then under each previous one."""
         return [_mac(keys.reference, text.encode()).hex() for keys in self._all]
-
-    def link_tags(self, message: bytes) -> list[bytes]:
-        """What proves that a link was made here: 32 octets under the current key, then under each previous one."""
-        return [_mac(keys.link, message) for keys in self._all]
 
     def cursor_tags(self, message: bytes) -> list[bytes]:
         """What proves that a cursor was made here: 32 octets under the current key, then under each previous one."""
@@ -180,6 +178,22 @@ class Secrets:
         current = self._all[0]
         return _SEAL_VERSION + current.fingerprint + nonce + current.sealing.encrypt(nonce, plaintext, context)
 
+    def write_token(self, kind: str, content: bytes, context: str = "") -> str:
+        """What goes into a URL or a form: authentic and unreadable (AES-256-SIV, RFC 5297), the same for the same
+        content. One made as another kind, or for another context, does not read. 1 to 74 octets give at most 120
+        characters."""
+        return to_base64url(self._all[0].link.encrypt(content, [kind.encode(), context.encode()]))
+
+    def read_token(self, kind: str, text: str, context: str = "") -> bytes | None:
+        """The content of a token made under any of the keys; None for every other text."""
+        if len(text) > TOKEN_LENGTH:
+            return None
+        try:
+            octets, about = from_base64url(text), [kind.encode(), context.encode()]
+        except ValueError:
+            return None
+        return next((content for keys in self._all if (content := _opened(keys.link, octets, about))), None)
+
     def unseal(self, sealed: bytes, context: bytes) -> bytes:
         """What was sealed for this context, under whichever key. Raises SealBroken."""
         fingerprint, nonce = sealed[1:9], sealed[9:_SEAL_HEADER]
@@ -190,6 +204,21 @@ class Secrets:
             return found.sealing.decrypt(nonce, sealed[_SEAL_HEADER:], context)
         except InvalidTag:
             raise SealBroken("sealed for another context, or altered since") from None
+
+
+def identifier_hash(type: str, normalised: str) -> bytes:
+    """SHA-256 of an identifier: all that its keyed digests are made of. Whoever sees it can guess at identifiers, so
+    it is kept nowhere, and travels only within a token."""
+    if "\0" in type:
+        raise ValueError("an identifier type has no NUL")
+    return hashlib.sha256(f"{type}\0{normalised}".encode()).digest()
+
+
+def _opened(key: AESSIV, octets: bytes, about: list[bytes]) -> bytes | None:
+    try:
+        return key.decrypt(octets, about)
+    except (InvalidTag, ValueError):  # the latter: too short to be one
+        return None
 
 
 def _mac(key: bytes, message: bytes) -> bytes:

@@ -8,11 +8,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app import crypto
 from app.addressing import Subject, address_of
-from app.decision.catalogue import Timeline
+from app.decision.catalogue import Catalogue, Timeline
 from app.decision.fold import objected_scopes
 from app.decision.history import History
 from app.decision.model import SCOPES, State
-from app.decision.refusal import Unknown
+from app.decision.refusal import Fault, Invalid, Unknown
 from app.decision.standing import valid_until
 from app.storage import ledger, subjects
 from app.storage.ledger import Entry, Head
@@ -37,6 +37,26 @@ async def find(connection: AsyncConnection, store: Store, identifier: Subject, *
     if holder is None:
         raise unknown_subject()
     return holder.subject_id
+
+
+async def reached_on(
+    connection: AsyncConnection, store: Store, named: Subject, channel: str | None, catalogue: Catalogue
+) -> Subject:
+    """A subject named by its subject_id, by an identifier: one of the channel, else the oldest whose value is known.
+    Raises Unknown, Erased, or Invalid if there is none."""
+    assert named.subject_id is not None
+    state = (await held(connection, store, named.subject_id)).state
+    known = [
+        Subject(identifier.type, value, pointer=named.pointer)
+        for identifier in await subjects.identifiers_of(connection, [state.subject_id])
+        if (value := store.value_of(identifier)) is not None
+    ]
+    types = catalogue.identifier_types
+    on_channel = [s for s in known if s.type in types and types[s.type].channel == channel]
+    if not known:
+        detail = "Nothing is known under which this subject could be named in a link."
+        raise Invalid(Fault(named.pointer, "no-identifier", detail))
+    return (on_channel or known)[0]
 
 
 async def held(connection: AsyncConnection, store: Store, subject_id: str) -> Held:
@@ -77,7 +97,7 @@ async def _identifiers(connection: AsyncConnection, store: Store, subject_id: st
         {
             "identifier_id": identifier.identifier_id,
             "type": identifier.type,
-            "id": store.secrets.unseal(identifier.sealed, identifier.identifier_id.encode()).decode(),
+            "id": store.value_of(identifier),
             "attached": identifier.subject_id != subject_id,
         }
         for identifier in (*own, *attached)

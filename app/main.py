@@ -7,8 +7,22 @@ from importlib.metadata import version
 from fastapi import FastAPI
 
 from app.crypto import Secrets
-from app.doors import audience, catalogue, changes, check, choices, facts, health, openapi, problems, subjects
+from app.doors import (
+    audience,
+    catalogue,
+    changes,
+    check,
+    choices,
+    facts,
+    health,
+    links,
+    openapi,
+    problems,
+    subjects,
+    unsubscribe,
+)
 from app.doors.edge import Edge
+from app.doors.visits import Failures
 from app.settings import Settings, load_settings
 from app.storage import schema
 from app.storage.database import Database
@@ -26,6 +40,8 @@ def create_app(settings: Settings) -> FastAPI:
         app.state.store = Store(database, Secrets(current, previous))
         app.state.schema_head = schema.head(settings.database_url)
         app.state.running = set()
+        app.state.settings = settings
+        app.state.failures = Failures()
         yield
         await database.close()
 
@@ -40,7 +56,18 @@ def create_app(settings: Settings) -> FastAPI:
         redoc_url=None,
     )
     problems.install(app)
-    for door in (check, audience, choices, facts, subjects, changes, catalogue, health):
+    for door in (
+        check,
+        audience,
+        choices,
+        facts,
+        subjects,
+        changes,
+        links,
+        unsubscribe,
+        catalogue,
+        health,
+    ):
         app.include_router(door.router)
     openapi.install(app)
     app.add_middleware(Edge, store=lambda: app.state.store)

@@ -99,6 +99,9 @@ class Unit:
             holder = await subjects.holder_of(self.connection, address.digests)
             if holder is None or holder.subject_id not in states:
                 raise Conflict
+            sealed = self._seal_value(address, holder.identifier_id) if holder.sealed is None else None
+            if sealed is not None:
+                await subjects.add_value(self.connection, holder.identifier_id, sealed)
         self._states.update(states)
         return [states[subject_id] for subject_id in subject_ids]
 
@@ -114,7 +117,7 @@ class Unit:
     async def give_identifier(self, state: State, address: Address) -> Identifier:
         """Give a subject an identifier nobody holds, and with it what an erasure or unlinking left there."""
         identifier_id = crypto.new_id("idn_")
-        sealed = self.store.secrets.seal(address.normalised.encode(), identifier_id.encode())
+        sealed = self._seal_value(address, identifier_id)
         identifier = Identifier(identifier_id, address.digests[0], address.type, state.subject_id, self.now, sealed)
         await subjects.add_identifier(self.connection, identifier)
         left = await subjects.tombstones_on(self.connection, address.digests)
@@ -123,6 +126,11 @@ class Unit:
         if left:
             await subjects.remove_tombstones(self.connection, address.digests)
         return identifier
+
+    def _seal_value(self, address: Address, identifier_id: str) -> bytes | None:
+        if address.normalised is None:
+            return None
+        return self.store.secrets.seal(address.normalised.encode(), identifier_id.encode())
 
     def take_over(self, state: State, left_by: str, kept: State, identifier_id: str) -> None:
         """Let a subject take over what an erasure or unlinking kept (domain 3.4)."""

@@ -197,6 +197,14 @@ class Catalogue:
     translations: dict[str, Translation] = field(default_factory=dict)
     measures: dict[str, Measure] = field(default_factory=dict)
 
+    def wording(self, purpose: str, language: str) -> Wording:
+        """What people are shown of a purpose: translated where there is a translation, else as it stands."""
+        translation = self.translations.get(language)
+        translated = translation.purposes.get(purpose) if translation is not None else None
+        own = self.purposes[purpose]
+        title, description = (translated.title, translated.description) if translated is not None else (None, None)
+        return Wording(title or own.title or purpose, description or own.description)
+
 
 class Timeline:
     """The published versions and which of them is in force at an instant: the latest `effective_from` at or before it,

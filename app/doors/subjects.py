@@ -28,11 +28,12 @@ class FoundResponse(Response):
 
 
 class HeldIdentifier(Response):
-    """An identifier of a subject; `attached` if it belongs to a device that stays its own subject."""
+    """An identifier of a subject; `attached` if it belongs to a device that stays its own subject. `id` is null while
+    only a link, which holds no address, has named it."""
 
     identifier_id: str
     type: str
-    id: str
+    id: str | None
     attached: bool
 
 

@@ -14,6 +14,7 @@ from app.storage.catalogue import Published
 from app.storage.database import Database
 from app.storage.keys import ApiKey
 from app.storage.ledger import Head
+from app.storage.subjects import Identifier
 
 DOCUMENT: TypeAdapter[Catalogue] = TypeAdapter(Catalogue)
 
@@ -58,6 +59,12 @@ class Store:
         if head.keys_serial != self._keys_serial:
             self._keys = {key.key_id: key for key in await keys.all_keys(connection)}
             self._keys_serial = head.keys_serial
+
+    def value_of(self, identifier: Identifier) -> str | None:
+        """The value of an identifier; None if only a link named it so far."""
+        if identifier.sealed is None:
+            return None
+        return self.secrets.unseal(identifier.sealed, identifier.identifier_id.encode()).decode()
 
 
 def document_of(published: Published) -> dict[str, object]:

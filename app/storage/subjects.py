@@ -33,14 +33,14 @@ _PAGE = 1000
 
 
 class Identifier(NamedTuple):
-    """An identifier as it is stored; the value itself is sealed."""
+    """An identifier as it is stored; the value itself is sealed, and not known yet where only a link named it."""
 
     identifier_id: str
     digest: bytes
     type: str
     subject_id: str
     linked_at: datetime
-    sealed: bytes
+    sealed: bytes | None
 
 
 class Tombstone(NamedTuple):
@@ -123,12 +123,12 @@ class Holder(NamedTuple):
 
 
 async def holders(connection: AsyncConnection, type: str, *, size: int) -> AsyncIterator[list[Holder]]:
-    """Every identifier of a type with the person who holds it, so many at a time, in no particular order; to be read on
-    a connection that holds one snapshot."""
+    """Every identifier of a type whose value is known, with the person who holds it: so many at a time, in no order, to
+    be read on a connection that holds one snapshot."""
     statement = (
         select(identifiers.c.identifier_id, identifiers.c.sealed, subjects.c.state)
         .join(subjects, subjects.c.subject_id == identifiers.c.subject_id)
-        .where(identifiers.c.type == type)
+        .where(identifiers.c.type == type, identifiers.c.sealed.is_not(None))
     )
     async with connection.stream(statement, execution_options={"yield_per": size}) as rows:
         async for page in rows.partitions():
@@ -177,10 +177,11 @@ async def identifiers_of(connection: AsyncConnection, subject_ids: Sequence[str]
 
 
 async def named(connection: AsyncConnection, subject_ids: Sequence[str], identifier_type: str) -> dict[str, Identifier]:
-    """The oldest identifier of a type that each of some subjects has, if any."""
+    """The oldest identifier of a type, its value known, that each of some subjects has, if any."""
+    is_asked = (identifiers.c.type == identifier_type) & identifiers.c.sealed.is_not(None)
     statement = (
         select(*_IDENTIFIER)
-        .where(identifiers.c.subject_id.in_(subject_ids), identifiers.c.type == identifier_type)
+        .where(identifiers.c.subject_id.in_(subject_ids), is_asked)
         .order_by(identifiers.c.linked_at.desc(), identifiers.c.identifier_id.desc())
     )
     return {row.subject_id: Identifier(*row) for row in await connection.execute(statement)}
@@ -257,6 +258,12 @@ async def add_identifier(connection: AsyncConnection, identifier: Identifier) ->
     statement = dialect.insert(identifiers).values(identifier._asdict()).on_conflict_do_nothing()
     if (await connection.execute(statement.returning(identifiers.c.identifier_id))).first() is None:
         raise Conflict
+
+
+async def add_value(connection: AsyncConnection, identifier_id: str, sealed: bytes) -> None:
+    """Keep the value of an identifier that only a link had named."""
+    statement = update(identifiers).where(identifiers.c.identifier_id == identifier_id, identifiers.c.sealed.is_(None))
+    await connection.execute(statement.values(sealed=sealed))
 
 
 async def remove_identifier(connection: AsyncConnection, identifier_id: str) -> None:

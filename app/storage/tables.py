@@ -101,7 +101,7 @@ identifiers = Table(
     Column("type", String(128), nullable=False),
     Column("subject_id", String(64), nullable=False, index=True),
     Column("linked_at", UtcDateTime, nullable=False),
-    Column("sealed", LargeBinary, nullable=False),
+    Column("sealed", LargeBinary),  # null: only a link named it, nobody said its value yet
 )
 
 # Noes kept on an identifier that nobody holds, after an erasure or unlinking.

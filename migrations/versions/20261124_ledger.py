@@ -62,7 +62,7 @@ def upgrade() -> None:
         sa.Column("type", sa.String(128), nullable=False),
         sa.Column("subject_id", sa.String(64), nullable=False),
         sa.Column("linked_at", UtcDateTime, nullable=False),
-        sa.Column("sealed", sa.LargeBinary, nullable=False),
+        sa.Column("sealed", sa.LargeBinary),
         sa.PrimaryKeyConstraint("identifier_id", name="pk_identifiers"),
         sa.UniqueConstraint("digest", name="uq_identifiers_digest"),
     )

@@ -72,13 +72,13 @@ class Maywe:
 
 def settings_for(url: str, **more: Any) -> Settings:
     """Settings for a database, with the tests' secret key."""
-    return Settings(database_url=url, secret_key=SECRET, **more)
+    return Settings(**{"database_url": url, "secret_key": SECRET, **more})
 
 
 @asynccontextmanager
-async def in_process(url: str) -> AsyncGenerator[Maywe]:
-    """The application in this process, with real commits on a real database."""
-    app = create_app(settings_for(url))
+async def in_process(url: str, **more: Any) -> AsyncGenerator[Maywe]:
+    """The application in this process, with real commits on a real database; `more` goes into its settings."""
+    app = create_app(settings_for(url, **more))
     async with app.router.lifespan_context(app):
         transport = httpx.ASGITransport(app=app)
         async with httpx.AsyncClient(transport=transport, base_url="http://maywe.test", timeout=30) as http:

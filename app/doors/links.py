@@ -1,0 +1,115 @@
+"""Links for mails, minted up to 1,000 at a time."""
+
+from typing import Any
+
+from fastapi import APIRouter, Request
+from fastapi.responses import Response as HttpResponse
+from pydantic import Field
+from sqlalchemy.ext.asyncio import AsyncConnection
+from starlette.exceptions import HTTPException
+
+from app.decision.refusal import Fault, Invalid, Refusal
+from app.describing import reached_on
+from app.doors.dependencies import JSON_BODY, Reading, TheReading, encoded, scoped
+from app.doors.problems import ErrorItem, responses
+from app.doors.words import Key, NamedSubject, Response, Text
+from app.doors.words import Request as Body
+from app.links import Made, Minter, Wanted
+from app.writing import no_catalogue
+
+LIMIT = 1000
+
+router = APIRouter(prefix="/v1", tags=["links"], responses=responses(400, 401, 403, 404, 410, 413, 415, 422, 503))
+
+
+class WantedLink(Body):
+    """A link to make: whose, and what it stops. Without a purpose: all marketing on the channel."""
+
+    subject: NamedSubject = Field(examples=[{"type": "email", "id": "ada@example.com"}])
+    purpose: Key | None = Field(default=None, examples=["offers"])
+    channel: Key | None = Field(default=None, examples=["email"])
+    campaign: Text | None = Field(default=None, description="For the record, up to 30 octets.", examples=["spring"])
+    language: str | None = Field(default=None, description="Of the pages: en or de.", examples=["en"])
+
+
+class LinksRequest(Body):
+    """1 to 1,000 links to make."""
+
+    links: list[WantedLink] = Field(min_length=1)
+
+
+class Headers(Response):
+    """Both headers of a mail, to be covered by its DKIM signature (RFC 8058, 4)."""
+
+    list_unsubscribe: str = Field(alias="List-Unsubscribe")
+    list_unsubscribe_post: str = Field(alias="List-Unsubscribe-Post")
+
+
+class MadeLink(Response):
+    """A link, the link to the preference page, and the headers; or what was wrong with the item."""
+
+    url: str | None = None
+    preferences_url: str | None = None
+    headers: Headers | None = None
+    errors: list[ErrorItem] | None = None
+
+
+class LinksResponse(Response):
+    """The links, in the order in which they were asked for."""
+
+    links: list[MadeLink]
+
+
+@router.post(
+    "/unsubscribe-links",
+    response_model=LinksResponse,
+    response_model_exclude_unset=True,
+    summary="Make up to 1,000 links to unsubscribe",
+    dependencies=[scoped("links"), JSON_BODY],
+)
+async def unsubscribe_links(body: LinksRequest, request: Request, reading: TheReading) -> HttpResponse:
+    """Links never expire. An item that could not be made has `errors` in the place of a link, the rest stand; if none
+    could be made it is 422."""
+    if len(body.links) > LIMIT:
+        raise HTTPException(413)
+    settings = request.app.state.settings
+    async with reading.begin() as (connection, head):
+        catalogue = (await reading.store.timeline(connection, head)).judging(reading.now)
+        if catalogue is None:
+            raise no_catalogue()
+        minter = Minter(
+            catalogue,
+            reading.store.secrets,
+            public_url=settings.public_url,
+            mailbox=settings.unsubscribe_mailbox,
+        )
+        made = [await _make(connection, reading, minter, item, f"/links/{n}") for n, item in enumerate(body.links)]
+    refused = [item for item in made if isinstance(item, Refusal)]
+    if len(refused) == len(made):
+        raise _together(refused)
+    return encoded({"links": [_told(item) for item in made]})
+
+
+async def _make(
+    connection: AsyncConnection, reading: Reading, minter: Minter, item: WantedLink, pointer: str
+) -> Made | Refusal:
+    subject = item.subject.as_subject(f"{pointer}/subject")
+    try:
+        if subject.subject_id is not None:
+            subject = await reached_on(connection, reading.store, subject, item.channel, minter.catalogue)
+        return minter.mint(Wanted(subject, item.purpose, item.channel, item.campaign, item.language, pointer))
+    except Refusal as refusal:
+        return refusal
+
+
+def _together(refused: list[Refusal]) -> Refusal:
+    """One refusal of a request none of whose items could be made."""
+    invalid = [fault for refusal in refused if isinstance(refusal, Invalid) for fault in refusal.faults]
+    return Invalid(*invalid) if invalid else refused[0]
+
+
+def _told(item: Made | Refusal) -> dict[str, Any]:
+    if isinstance(item, Made):
+        return item._asdict()
+    faults = item.faults if isinstance(item, Invalid) else (Fault("/subject", item.slug, item.detail),)
+    return {"errors": [fault._asdict() for fault in faults]}
