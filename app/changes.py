@@ -55,7 +55,7 @@ class Reader:
 
     def __init__(self, store: Store, wanted: Filter, identifier_type: str | None = None) -> None:
         self._store = store
-        self._wanted = wanted
+        self.wanted = wanted
         self._identifier_type = identifier_type
         self._fingerprint = cursors.fingerprint(*wanted)
 
@@ -111,7 +111,7 @@ class Reader:
         first = start.position + 1 if start.row == ALL_ROWS else start.position
         while first <= end and len(found) <= limit:
             entries = await ledger.between(
-                connection, first, end, limit=limit + 1, types=self._wanted.types, purposes=self._wanted.purposes
+                connection, first, end, limit=limit + 1, types=self.wanted.types, purposes=self.wanted.purposes
             )
             found += [told for linked in entries for told in self._rows(linked, start)]
             first = entries[-1].entry.position + 1 if len(entries) > limit else end + 1
@@ -131,7 +131,7 @@ class Reader:
         rows = rows_of(entry)
         for n, row in enumerate(rows):
             is_new = entry.position > start.position or n > start.row
-            if is_new and self._wanted.passes(row):
+            if is_new and self.wanted.passes(row):
                 place = ALL_ROWS if row is rows[-1] else n
                 yield row, Cursor(start.epoch, entry.position, place, digest, self._fingerprint)
 

@@ -2,10 +2,12 @@
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from functools import partial
 from importlib.metadata import version
 
 from fastapi import FastAPI
 
+from app import background
 from app.crypto import Secrets
 from app.doors import (
     audience,
@@ -28,6 +30,7 @@ from app.storage import schema
 from app.storage.database import Database
 from app.storage.store import Store
 from app.telemetry import configure_logging
+from app.watching import Watch
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -42,7 +45,14 @@ def create_app(settings: Settings) -> FastAPI:
         app.state.running = set()
         app.state.settings = settings
         app.state.failures = Failures()
-        yield
+        app.state.watch = watch = Watch(database)
+        database.after_commit.append(watch.committed)
+        work = (
+            [watch.run] if settings.is_sqlite else [watch.run, watch.say, partial(watch.listen, settings.database_url)]
+        )
+        async with background.kept_up(*work):
+            with background.told_of_the_end(watch.stop):
+                yield
         await database.close()
 
     app = FastAPI(

@@ -1,18 +1,22 @@
 """The change feed: what changed, in commit order, for services that keep a copy of it in step."""
 
+import asyncio
+import time
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response as HttpResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.changes import Page, Reader, Told
 from app.decision.catalogue import Timeline
 from app.decision.refusal import Fault, Invalid
-from app.doors.dependencies import TheReading, encoded, scoped
+from app.doors.dependencies import Reading, TheReading, TheWatch, encoded, scoped
+from app.doors.dependencies import now as clock
 from app.doors.problems import responses
 from app.doors.words import Instant, Key, Response
 from app.telling import TYPES, Filter
+from app.watching import Watch
 
 router = APIRouter(prefix="/v1/changes", tags=["changes"], responses=responses(400, 401, 403, 409, 410, 422, 503))
 
@@ -56,6 +60,7 @@ class ChangesQuery(Wanted):
         description="`next` of the answer before, or `now`; absent: from the oldest kept.",
     )
     limit: int = Field(default=100, ge=1, le=1000)
+    wait: float = Field(default=0, ge=0, le=30, description="Seconds to hold the answer until something matches.")
 
 
 class NamedPerson(Response):
@@ -102,17 +107,47 @@ class ChangesResponse(Response):
 
 
 @router.get("", response_model=ChangesResponse, summary="Read what changed", dependencies=[scoped("changes")])
-async def changes(query: Annotated[ChangesQuery, Query()], reading: TheReading) -> HttpResponse:
+async def changes(
+    query: Annotated[ChangesQuery, Query()], reading: TheReading, watch: TheWatch, request: Request
+) -> HttpResponse:
     """At least once, in commit order: dedupe by `id`, apply the highest `version` per (subject_id, purpose, channel).
 
     Purpose and channel filters also pass rows where these are null: they change answers too. After
     `catalogue.published` read again what you derived from purposes."""
+    until = time.monotonic() + query.wait
+    reader, page = await _read(reading, query, query.after)
+    while not page.rows and not page.has_more and await _woken(request, watch, reader, page, until):
+        async with watch.turn:
+            reader, page = await _read(Reading(reading.caller, clock()), query, page.next)
+    return encoded(_answer(page))
+
+
+async def _read(reading: Reading, query: ChangesQuery, after: str | None) -> tuple[Reader, Page]:
     async with reading.begin() as (connection, head):
         timeline = await reading.store.timeline(connection, head)
         reader = Reader(reading.store, query.as_filter(timeline), query.identifier_type)
-        start = await reader.start(connection, head, query.after)
-        page = await reader.read(connection, head, start, query.limit)
-    return encoded(_answer(page))
+        start = await reader.start(connection, head, after)
+        return reader, await reader.read(connection, head, start, query.limit)
+
+
+async def _woken(request: Request, watch: Watch, reader: Reader, page: Page, until: float) -> bool:
+    """Wait until there is something to read after an empty page; False if the page is the answer after all. Nothing of
+    the database is held meanwhile."""
+    left = until - time.monotonic()
+    if left <= 0 or watch.stopped:
+        return False
+    gone = asyncio.ensure_future(_gone(request))
+    with watch.waiting(reader.wanted, page.position) as woken:
+        await asyncio.wait((woken, gone), timeout=left, return_when=asyncio.FIRST_COMPLETED)
+    is_gone = gone.done()
+    gone.cancel()
+    return not is_gone and (woken.done() or not watch.saw_nothing_after(page.position))
+
+
+async def _gone(request: Request) -> None:
+    """Return when the client has gone."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
 
 
 def _answer(page: Page) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from app.storage.idempotency import Answer
 from app.storage.keys import ApiKey
 from app.storage.ledger import Head
 from app.storage.store import Store, is_current
+from app.watching import Watch
 from app.writing import Unit
 
 _KEY_LENGTH = 255
@@ -33,7 +34,14 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
+def the_watch(request: Request) -> Watch:
+    """The watch of this process."""
+    watch: Watch = request.app.state.watch
+    return watch
+
+
 TheStore = Annotated[Store, Depends(the_store)]
+TheWatch = Annotated[Watch, Depends(the_watch)]
 Now = Annotated[datetime, Depends(now)]
 
 

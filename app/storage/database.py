@@ -46,6 +46,7 @@ class Database:
 
     def __init__(self, url: str) -> None:
         self.is_sqlite = url.startswith("sqlite:")
+        self.after_commit: list[Callable[[], None]] = []  # called after each unit of work that was committed
         if self.is_sqlite:
             path = url.removeprefix("sqlite:///")
             self._reader = _sqlite_engine(path, begin=None, pool_size=4)
@@ -114,11 +115,16 @@ class Database:
                     raise Unavailable from error
                 stood_in_the_way = error
             else:
+                self._tell()
                 return result
             if time.monotonic() > give_up:
                 raise Unavailable from stood_in_the_way
             attempt += 1
             await asyncio.sleep(random.uniform(0, min(0.5, 0.01 * 2**attempt)))  # noqa: S311  spreading, not secrecy
+
+    def _tell(self) -> None:
+        for tell in self.after_commit:
+            tell()
 
     async def close(self) -> None:
         """Give back every connection."""

@@ -1,0 +1,61 @@
+"""What goes on beside the requests of a process: kept up through errors, ended with it."""
+
+import asyncio
+import contextlib
+import signal
+import threading
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from types import FrameType
+
+from app.telemetry import get_logger
+
+_AGAIN = 1.0  # seconds until work that failed is begun again
+
+_log = get_logger("maywe.background")
+
+
+@contextlib.asynccontextmanager
+async def kept_up(*work: Callable[[], Awaitable[None]]) -> AsyncGenerator[None]:
+    """Do some endless work until the block ends."""
+    tasks = [asyncio.create_task(_keep_up(one)) for one in work]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _keep_up(work: Callable[[], Awaitable[None]]) -> None:
+    while True:
+        try:
+            await work()
+        except Exception as error:  # noqa: BLE001  whatever went wrong once must not end it for good
+            _log.error("background_work_failed", exc_info=error)
+        await asyncio.sleep(_AGAIN)
+
+
+@contextlib.contextmanager
+def told_of_the_end(tell: Callable[[], None]) -> Iterator[None]:
+    """Call `tell` in the event loop when the server is asked to stop: it tells the application only after all requests
+    have ended, too late for those that wait."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    loop = asyncio.get_running_loop()
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        loop.call_soon_threadsafe(tell)
+        then = before[signal.Signals(number)]
+        if callable(then):
+            then(number, frame)
+
+    chained = [number for number, handler in before.items() if callable(handler)]
+    for number in chained:
+        signal.signal(number, handle)
+    try:
+        yield
+    finally:
+        for number in chained:
+            signal.signal(number, before[number])
