@@ -41,7 +41,7 @@ async def test_who_waits_is_told_as_soon_as_something_is_committed(maywe: Maywe)
     assert (await page(maywe.http, after=answer["next"]))["changes"] == []
 
 
-async def test_what_a_filter_leaves_out_wakes_nobody_and_is_passed(maywe: Maywe) -> None:
+async def test_what_a_filter_leaves_out_is_no_answer_and_is_passed(maywe: Maywe) -> None:
     after = (await page(maywe.http, after="now", purpose="ads"))["next"]
     task = asyncio.create_task(page(maywe.http, after=after, purpose="ads", wait=1.5))
     await asyncio.sleep(0.3)
