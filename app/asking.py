@@ -11,7 +11,7 @@ from app import crypto
 from app.addressing import Address, Subject, address_of
 from app.decision.catalogue import Catalogue, Timeline
 from app.decision.model import Decision, Person, Question, State
-from app.decision.refusal import Conflicting, Fault, Invalid
+from app.decision.refusal import Conflicting, Invalid
 from app.decision.rules import decide
 from app.storage import ledger, subjects
 from app.storage.ledger import Head
@@ -124,11 +124,7 @@ async def ask_all(
 
 def require_revision(head: Head, revision: str) -> None:
     """Raise Conflicting unless the head has reached a revision of the same history."""
-    try:
-        epoch, position = crypto.read_revision(revision)
-    except ValueError:
-        detail = "This is no revision that this service gave out."
-        raise Invalid(Fault("/at_least", "invalid-revision", detail)) from None
+    epoch, position = crypto.read_revision(revision)
     if epoch != head.epoch or position > head.position:
         raise Conflicting("revision-not-reached", "The database has not reached this revision.")
 

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import click
 import uvicorn
 
-from app import administering, publishing
+from app import administering, documents, metrics, publishing
 from app.crypto import Secrets
 from app.decision.period import after, parse_period
 from app.decision.refusal import Invalid, Refusal
@@ -93,18 +93,22 @@ def serve(host: str, port: int, workers: int, *, demo: bool) -> None:
     _require_schema(settings)
     settings.key_bytes()
     configure_logging(settings.log_level, settings.log_format)
-    uvicorn.run(
-        "app.main:serve",
-        factory=True,
-        host=host,
-        port=port,
-        workers=workers,
-        access_log=False,
-        log_config=None,
-        server_header=False,
-        date_header=True,
-        timeout_graceful_shutdown=10,
-    )
+    try:
+        with metrics.exposed(settings.metrics_address, workers=workers):
+            uvicorn.run(
+                "app.main:serve",
+                factory=True,
+                host=host,
+                port=port,
+                workers=workers,
+                access_log=False,
+                log_config=None,
+                server_header=False,
+                date_header=True,
+                timeout_graceful_shutdown=10,
+            )
+    except metrics.NotBound as error:
+        raise click.ClickException(str(error)) from None
 
 
 def _found(settings: Settings, url: str, *, demo: bool) -> None:
@@ -213,7 +217,7 @@ _FILE = click.argument("file", type=click.Path(exists=True, dir_okay=False, path
 def _read(file: Path) -> dict[str, Any]:
     try:
         return publishing.read_document(file.read_bytes(), is_yaml=file.suffix != ".json")
-    except publishing.Unreadable:
+    except documents.Unreadable:
         raise click.ClickException(f"{file} is neither JSON nor YAML, or no object") from None
 
 

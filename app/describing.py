@@ -12,7 +12,7 @@ from app.decision.catalogue import Catalogue, Timeline
 from app.decision.fold import objected_scopes
 from app.decision.history import History
 from app.decision.model import SCOPES, State
-from app.decision.refusal import Fault, Invalid, Unknown
+from app.decision.refusal import Fault, Invalid
 from app.decision.standing import valid_until
 from app.storage import ledger, subjects
 from app.storage.ledger import Entry, Head
@@ -162,7 +162,8 @@ class Page(NamedTuple):
 async def history_of(
     connection: AsyncConnection, store: Store, subject_id: str, *, after: str | None, limit: int
 ) -> Page:
-    """A person's history in full, with the evidence unsealed. Raises Unknown, or Erased."""
+    """A person's history in full, with the evidence unsealed. Raises Unknown, Erased, or Invalid for a place in another
+    history."""
     state, head, _ = await held(connection, store, subject_id)
     start = _position(after, head)
     component = await subjects.component_of(connection, state.subject_id)
@@ -177,12 +178,11 @@ async def history_of(
 def _position(after: str | None, head: Head) -> int:
     if after is None:
         return 0
-    try:
-        epoch, position = crypto.read_revision(after)
-    except ValueError:
-        epoch, position = "", 0
+    epoch, position = crypto.read_revision(after)
     if epoch != head.epoch:
-        raise Unknown("unknown-place", "`after` names no place in this history; take it from `next`.")
+        raise Invalid(
+            Fault("query:after", "unknown-place", "This names no place in this history; take it from `next`.")
+        )
     return position
 
 

@@ -15,6 +15,7 @@ from app.doors import (
     changes,
     check,
     choices,
+    docs,
     facts,
     health,
     links,
@@ -63,7 +64,9 @@ def create_app(settings: Settings) -> FastAPI:
         lifespan=lifespan,
         redirect_slashes=False,
         separate_input_output_schemas=False,
+        docs_url=None,
         redoc_url=None,
+        telemetry={"tracing": False, "metrics": False, "logs": False},  # they tell of raw paths and of bodies
     )
     problems.install(app)
     for door in (
@@ -77,6 +80,7 @@ def create_app(settings: Settings) -> FastAPI:
         unsubscribe,
         catalogue,
         health,
+        docs,
     ):
         app.include_router(door.router)
     openapi.install(app)

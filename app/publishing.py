@@ -5,7 +5,6 @@ import json
 from datetime import UTC, date, datetime
 from typing import Any, NamedTuple
 
-import yaml
 from pydantic import ValidationError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -14,6 +13,7 @@ from app.decision.catalogue import Catalogue, Timeline
 from app.decision.difference import Difference, difference
 from app.decision.lint import Finding, lint, lint_change
 from app.decision.refusal import Conflicting, Fault, Invalid
+from app.documents import Unreadable, read_json, read_yaml
 from app.storage import catalogue as shelf
 from app.storage import ledger, subjects
 from app.storage.catalogue import Published
@@ -31,29 +31,16 @@ class Publication(NamedTuple):
     created: bool
 
 
-class Unreadable(Exception):
-    """The text is neither JSON nor YAML, or no object."""
-
-
 def read_document(text: bytes, *, is_yaml: bool) -> dict[str, Any]:
     """A document from JSON or YAML text. Raises Unreadable."""
+    document = read_yaml(text) if is_yaml else read_json(text)
     try:
-        document = yaml.load(text, Loader=_Loader) if is_yaml else json.loads(text)  # noqa: S506  a safe loader
         json.dumps(document, default=_plain, allow_nan=False).encode()
-    except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
+    except (ValueError, TypeError, RecursionError) as error:
         raise Unreadable from error
     if not isinstance(document, dict):
         raise Unreadable
     return document
-
-
-class _Loader(yaml.SafeLoader):
-    """Safe, and without aliases: a few lines of them can stand for gigabytes."""
-
-    def compose_node(self, parent: Any, index: Any) -> Any:
-        if self.check_event(yaml.AliasEvent):
-            raise yaml.YAMLError("aliases are not accepted")
-        return super().compose_node(parent, index)
 
 
 def _plain(value: object) -> str:

@@ -13,7 +13,6 @@ from app.decision.model import ALL_MARKETING, Event, State
 from app.decision.refusal import Fault, Invalid
 from app.decision.standing import AUTOMATED
 from app.judging import Choice, Fact, faults_of_choices, faults_of_facts, faults_of_overrides
-from app.storage import ledger
 from app.writing import Unit
 
 _LEAD = timedelta(seconds=60)  # clocks differ: an event this little ahead happened when it was recorded
@@ -86,7 +85,7 @@ async def _record_choice(unit: Unit, state: State, event: Event, how: Circumstan
     scopes_before = objected_scopes(state, unit.timeline)
     known = repeated(state, event)
     if known is not None:
-        recorded_at = await ledger.recorded_at(unit.connection, known.id)
+        recorded_at = await unit.recorded_at(known)
         now = standings(state, purposes, unit.timeline, unit.now)
         changes = [Change(purpose, channel, standing, standing) for (purpose, channel), standing in now.items()]
     else:
@@ -173,7 +172,7 @@ async def _record_fact(unit: Unit, state: State, fact: Fact, at: datetime, how: 
     )
     known = repeated(state, event)
     if known is not None:
-        recorded_at = await ledger.recorded_at(unit.connection, known.id)
+        recorded_at = await unit.recorded_at(known)
         return _on_file(known, recorded_at, effective=False)
     purposes = [fact.purpose] if fact.purpose else list(state.by_purpose) if fact.fact == "child" else []
     unit.place(state, event, purposes, data=_how(how) | fact.flags, sealed=_sealed(how) | fact.sealed)

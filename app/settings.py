@@ -43,7 +43,6 @@ class Settings(BaseSettings):
     log_format: Literal["json", "console"] = "json"
     unsubscribe_mailbox: str | None = None  # the address of the mailto: in List-Unsubscribe
     metrics_address: str | None = None  # host:port on which /metrics is served; None: nowhere
-    decision_log: bool = False  # whether each decision is logged
 
     @field_validator("database_url")
     @classmethod

@@ -185,6 +185,12 @@ class Unit:
             ]
         return changes
 
+    async def recorded_at(self, event: Event) -> datetime:
+        """When an event was committed, or will be with this unit."""
+        if event.position >= _DRAFTED:
+            return max(self.now, event.at)
+        return await ledger.recorded_at(self.connection, event.id)
+
     def replace(self, state: State) -> None:
         """Put a state in the place of the one that was held for the subject."""
         self._states[state.subject_id] = state

@@ -8,12 +8,16 @@ from typing import Any
 
 import pytest
 import yaml
+from hypothesis import settings
 
 from tests.harness.databases import Databases
 from tests.harness.service import Maywe, in_process
 from tests.harness.stages import Stages
 
 ENGINES = ("sqlite", "postgresql")
+
+settings.register_profile("maywe", deadline=None)  # no test depends on how busy the machine is
+settings.load_profile("maywe")
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,6 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter
 from fastapi.responses import Response as HttpResponse
 from pydantic import Field
-from starlette.exceptions import HTTPException
 
 from app.asking import require_revision
 from app.audience import Audience, Filtered, Member, filter_subjects
@@ -16,16 +15,16 @@ from app.decision.refusal import Invalid
 from app.doors.dependencies import JSON_BODY, TheReading, encoded, scoped
 from app.doors.problems import responses
 from app.doors.streaming import MEDIA_TYPE, encode_lines, streamed
-from app.doors.words import Flag, Jurisdiction, Key, NamedSubject, Request, Response, Text
+from app.doors.strict import StrictRoute
+from app.doors.words import Flag, Jurisdiction, Key, NamedSubject, Request, Response, Revision
 
 router = APIRouter(
     prefix="/v1/audience",
+    route_class=StrictRoute,
     tags=["audience"],
     dependencies=[scoped("audience"), JSON_BODY],
     responses=responses(400, 401, 403, 409, 413, 415, 422, 503),
 )
-
-FILTER_LIMIT = 10_000
 
 
 class AudienceRequest(Request):
@@ -39,7 +38,7 @@ class AudienceRequest(Request):
     recipient: Key | None = Field(default=None, description="A third party the data would go to.", examples=[None])
     jurisdiction: Jurisdiction | None = Field(default=None, description="Where these people are.", examples=["DE"])
     automated: Flag = Field(default=False, description="Whether this is solely automated.")
-    at_least: Text | None = Field(default=None, description="A revision the answer must include.", examples=[None])
+    at_least: Revision | None = Field(default=None, description="A revision the answer must include.", examples=[None])
 
     def as_question(self) -> Question:
         """The question."""
@@ -57,7 +56,9 @@ class AudienceRequest(Request):
 class FilterRequest(AudienceRequest):
     """1 to 10,000 subjects to ask about. One whose identifier is wrong is denied as `invalid_question`."""
 
-    subjects: list[NamedSubject] = Field(min_length=1, examples=[[{"type": "email", "id": "ada@example.com"}]])
+    subjects: list[NamedSubject] = Field(
+        min_length=1, max_length=10_000, examples=[[{"type": "email", "id": "ada@example.com"}]]
+    )
     denied: Literal["list", "omit"] = Field(default="list", description="Whether to tell who is denied, and why.")
 
 
@@ -87,8 +88,6 @@ class FilterResponse(Response):
 @router.post("/filter", response_model=FilterResponse, summary="Keep those of a list who may be addressed")
 async def filter_list(request: FilterRequest, reading: TheReading) -> HttpResponse:
     """Each is answered as by a check."""
-    if len(request.subjects) > FILTER_LIMIT:
-        raise HTTPException(413)
     named = [subject.as_subject() for subject in request.subjects]
     async with reading.begin_long() as (connection, head):
         if request.at_least is not None:

@@ -9,16 +9,17 @@ from fastapi.responses import Response as HttpResponse
 from sqlalchemy.ext.asyncio import AsyncConnection
 from starlette.exceptions import HTTPException
 
-from app import publishing
+from app import documents, publishing
 from app.decision.refusal import Unknown
 from app.doors.dependencies import TheReading, TheWrite, encoded, scoped
 from app.doors.problems import ErrorItem, responses
+from app.doors.strict import StrictRoute
 from app.doors.words import Instant, Response
 from app.storage.catalogue import Published
 from app.storage.store import document_of
 from app.writing import no_catalogue
 
-router = APIRouter(prefix="/v1/catalogue", tags=["catalogue"], responses=responses(401, 503))
+router = APIRouter(prefix="/v1/catalogue", route_class=StrictRoute, tags=["catalogue"], responses=responses(401, 503))
 
 _YAML = ("application/yaml", "application/x-yaml", "text/yaml")
 
@@ -163,7 +164,7 @@ async def _read(request: HttpRequest) -> dict[str, Any]:
         raise HTTPException(415)
     try:
         return publishing.read_document(await request.body(), is_yaml=media in _YAML)
-    except publishing.Unreadable:
+    except documents.Unreadable:
         raise HTTPException(400) from None
 
 

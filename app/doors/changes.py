@@ -14,11 +14,17 @@ from app.decision.refusal import Fault, Invalid
 from app.doors.dependencies import Reading, TheReading, TheWatch, encoded, scoped
 from app.doors.dependencies import now as clock
 from app.doors.problems import responses
+from app.doors.strict import StrictRoute
 from app.doors.words import Instant, Key, Response
 from app.telling import TYPES, Filter
 from app.watching import Watch
 
-router = APIRouter(prefix="/v1/changes", tags=["changes"], responses=responses(400, 401, 403, 409, 410, 422, 503))
+router = APIRouter(
+    prefix="/v1/changes",
+    route_class=StrictRoute,
+    tags=["changes"],
+    responses=responses(400, 401, 403, 409, 410, 422, 503),
+)
 
 EventType = Literal[TYPES]  # type: ignore[valid-type]  # the words are listed once, where rows are made
 Channel = Literal["email", "sms", "post", "phone", "push", "on_site"]

@@ -2,28 +2,28 @@
 
 from typing import Annotated, Any, Literal
 
+import structlog
 from fastapi import APIRouter
 from fastapi.responses import Response as HttpResponse
-from pydantic import Field, ValidationError, create_model
-from starlette.exceptions import HTTPException
+from pydantic import Field, TypeAdapter, ValidationError, create_model
 
-from app import crypto
+from app import crypto, metrics
 from app.asking import Answers, Asked, ask, ask_all, hint
 from app.decision.catalogue import Catalogue
-from app.decision.model import Decision, Question
+from app.decision.model import CHANNELS, Decision, Question
 from app.decision.refusal import Fault, Invalid
 from app.doors.dependencies import JSON_BODY, Now, TheCaller, encoded, scoped
 from app.doors.problems import ErrorItem, faults_of, responses
-from app.doors.words import Flag, Instant, Jurisdiction, Key, NamedSubject, Request, Response, Text
+from app.doors.strict import StrictRoute
+from app.doors.words import Flag, Instant, Jurisdiction, Key, NamedSubject, Request, Response, Revision, Text
 
 router = APIRouter(
     prefix="/v1/check",
+    route_class=StrictRoute,
     tags=["check"],
     dependencies=[scoped("check"), JSON_BODY],
     responses=responses(400, 401, 403, 409, 413, 415, 422, 503),
 )
-
-BATCH_LIMIT = 1000
 
 
 class CheckRequest(Request):
@@ -42,8 +42,14 @@ class CheckRequest(Request):
     gpc: Flag = Field(default=False, description="Whether the browser sends Sec-GPC: 1.")
     data_collected_at: Instant | None = Field(default=None, examples=[None])
     as_of: Instant | None = Field(default=None, description="Ask what held then.", examples=[None])
-    at_least: Text | None = Field(default=None, description="A revision the answer must include.", examples=[None])
+    at_least: Revision | None = Field(default=None, description="A revision the answer must include.", examples=[None])
     explain: Flag = Field(default=False, description="Add `considered`: each step and ground, and why not.")
+
+
+class BatchCheck(CheckRequest):
+    """One check of a batch; `id` is the caller's own name for it, given back with the answer."""
+
+    id: Text | None = Field(default=None, examples=["a"])
 
 
 Defaults = create_model(  # type: ignore[call-overload]  # fields made of names
@@ -127,6 +133,7 @@ class BatchRequest(Request):
     defaults: Defaults = Field(default_factory=Defaults)
     checks: list[Any] = Field(
         min_length=1,
+        max_length=1000,
         examples=[
             [{"id": "a", "subject": {"type": "customer", "id": "c-42"}, "purpose": "offers", "channel": "email"}]
         ],
@@ -149,11 +156,12 @@ async def check(request: CheckRequest, caller: TheCaller, now: Now) -> HttpRespo
     decision = answers.decisions[0]
     if isinstance(decision, Invalid):
         raise decision
+    decision_id = _note([(decision, asked.question)], answers.catalogue)
     content = _told(decision, asked.question, answers.catalogue, explain=request.explain)
     content |= {
         "revision": answers.head.revision,
         "catalogue_version": decision.catalogue_version,
-        "decision_id": crypto.new_id("dec_"),
+        "decision_id": decision_id,
         "evaluated_at": now,
     }
     return encoded(content)
@@ -162,25 +170,25 @@ async def check(request: CheckRequest, caller: TheCaller, now: Now) -> HttpRespo
 @router.post("/batch", response_model=BatchResponse, summary="Ask up to 1,000 questions of one snapshot")
 async def check_batch(request: BatchRequest, caller: TheCaller, now: Now) -> HttpResponse:
     """One revision for all answers."""
-    if len(request.checks) > BATCH_LIMIT:
-        raise HTTPException(413)
     defaults = request.defaults.model_dump(exclude_unset=True)
     items = [_read_item(item, defaults, now) for item in request.checks]
     asked = [item for item in items if not isinstance(item, Invalid)]
     answers = await _ask(caller, [a for a, _, _ in asked], now, [r for _, revisions, _ in asked for r in revisions])
     decided = iter(zip(asked, answers.decisions, strict=True))
-    decisions = []
+    told: list[dict[str, Any]] = []
+    noted: list[tuple[Decision, Question]] = []
     for sent, item in zip(request.checks, items, strict=True):
         answer: dict[str, Any] = {"id": _id_of(sent)}
         if isinstance(item, Invalid):
-            decisions.append(answer | _invalid(item))
+            told.append(answer | _invalid(item))
             continue
         (question, _, explain), decision = next(decided)
         if isinstance(decision, Invalid):
-            decisions.append(answer | _invalid(decision))
-        else:
-            decisions.append(answer | _told(decision, question.question, answers.catalogue, explain=explain))
-    return encoded(_together(answers, now, decisions))
+            told.append(answer | _invalid(decision))
+            continue
+        told.append(answer | _told(decision, question.question, answers.catalogue, explain=explain))
+        noted.append((decision, question.question))
+    return encoded(_together(answers, now, told, decision_id=_note(noted, answers.catalogue)))
 
 
 @router.post("/all", response_model=BatchResponse, summary="Ask about every purpose and channel")
@@ -192,12 +200,30 @@ async def check_all(request: AllRequest, caller: TheCaller, now: Now) -> HttpRes
             connection, caller.store, subject, jurisdiction=request.jurisdiction, gpc=request.gpc, now=now
         )
         await caller.confirm(connection, answers.head, now)
-    decisions = []
+    decided: list[tuple[Decision, Question]] = []
     for question, decision in zip(questions, answers.decisions, strict=True):
         if isinstance(decision, Invalid):
             raise decision
-        decisions.append({"id": None} | _told(decision, question, answers.catalogue, explain=False))
-    return encoded(_together(answers, now, decisions))
+        decided.append((decision, question))
+    told = [{"id": None} | _told(*pair, answers.catalogue, explain=False) for pair in decided]
+    return encoded(_together(answers, now, told, decision_id=_note(decided, answers.catalogue)))
+
+
+def _note(decided: list[tuple[Decision, Question]], catalogue: Catalogue) -> str:
+    """Count the decisions, and name them in the log line of the request: one in full, several by their number. Of the
+    question only what the catalogue declares is logged. Returns the name."""
+    decision_id = crypto.new_id("dec_")
+    metrics.count_decisions((decision.decision, decision.reason) for decision, _ in decided)
+    if len(decided) == 1:
+        [(decision, question)] = decided
+        note = {"decision": decision.decision, "reason": decision.reason, "basis": decision.basis}
+        note |= {"catalogue_version": decision.catalogue_version}
+        note |= {"purpose": question.purpose} if question.purpose in catalogue.purposes else {}
+        note |= {"channel": question.channel} if question.channel in CHANNELS else {}
+    else:
+        note = {"count": len(decided)}
+    structlog.contextvars.bind_contextvars(decision_id=decision_id, **note)
+    return decision_id
 
 
 async def _ask(caller: TheCaller, asked: list[Asked], now: Now, revisions: list[str]) -> Answers:
@@ -229,10 +255,9 @@ def _asked(request: CheckRequest, now: Now) -> tuple[Asked, list[str]]:
 def _read_item(item: Any, defaults: dict[str, Any], now: Now) -> tuple[Asked, list[str], bool] | Invalid:
     if not isinstance(item, dict):
         return Invalid(Fault("", "invalid-question", "A check is an object."))
-    fields = {name: value for name, value in item.items() if name != "id"}
-    body = defaults | fields
+    body = defaults | item
     try:
-        request = CheckRequest.model_validate(body)
+        request = BatchCheck.model_validate(body)
         asked, revisions = _asked(request, now)
     except ValidationError as error:
         found = [{**e, "loc": ("body", *e["loc"])} for e in error.errors(include_input=False, include_url=False)]
@@ -242,21 +267,26 @@ def _read_item(item: Any, defaults: dict[str, Any], now: Now) -> tuple[Asked, li
     return asked, revisions, request.explain
 
 
+_ID: TypeAdapter[str | None] = TypeAdapter(Text | None)
+
+
 def _id_of(item: Any) -> str | None:
     """The caller's own name for a check, given back so that answers can be told apart."""
-    sent = item.get("id") if isinstance(item, dict) else None
-    return sent if isinstance(sent, str) and len(sent) <= 512 and sent.isprintable() else None
+    try:
+        return _ID.validate_python(item.get("id")) if isinstance(item, dict) else None
+    except ValidationError:
+        return None
 
 
 def _invalid(invalid: Invalid) -> dict[str, Any]:
     return {"decision": False, "reason": "invalid_question", "errors": [fault._asdict() for fault in invalid.faults]}
 
 
-def _together(answers: Answers, now: Now, decisions: list[dict[str, Any]]) -> dict[str, Any]:
+def _together(answers: Answers, now: Now, decisions: list[dict[str, Any]], *, decision_id: str) -> dict[str, Any]:
     return {
         "revision": answers.head.revision,
         "catalogue_version": answers.catalogue.version,
-        "decision_id": crypto.new_id("dec_"),
+        "decision_id": decision_id,
         "evaluated_at": now,
         "decisions": decisions,
     }

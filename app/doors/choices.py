@@ -1,6 +1,6 @@
 """What people decided: consents, refusals, withdrawals, objections."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter
 from fastapi.responses import Response as HttpResponse
@@ -9,6 +9,7 @@ from pydantic import Discriminator, Field, Tag
 from app.doors.dependencies import JSON_BODY, TheWrite, scoped
 from app.doors.problems import responses
 from app.doors.recorded import RecordResponse, told
+from app.doors.strict import StrictRoute
 from app.doors.words import (
     Actor,
     Evidence,
@@ -25,7 +26,10 @@ from app.recording import Circumstances, record_choices
 from app.writing import Unit
 
 router = APIRouter(
-    prefix="/v1/choices", tags=["choices"], responses=responses(400, 401, 403, 404, 409, 410, 413, 415, 422, 503)
+    prefix="/v1/choices",
+    route_class=StrictRoute,
+    tags=["choices"],
+    responses=responses(400, 401, 403, 404, 409, 410, 413, 415, 422, 503),
 )
 
 
@@ -41,7 +45,7 @@ class PurposeChoice(Request):
 class ScopeChoice(Request):
     """An objection to all marketing (Art. 21(2)), or to automated processing, or its withdrawal."""
 
-    scope: Annotated[str, Field(pattern="^(all_marketing|automation)$", examples=["all_marketing"])]
+    scope: Literal["all_marketing", "automation"] = Field(examples=["all_marketing"])
     channel: Key | None = None
     choice: ChoiceWord = Field(examples=["object"])
 

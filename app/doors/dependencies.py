@@ -21,6 +21,7 @@ from app.watching import Watch
 from app.writing import Unit
 
 _KEY_LENGTH = 255
+_JSON = ("application/json", "application/json;charset=utf-8")
 
 
 def the_store(request: Request) -> Store:
@@ -79,9 +80,9 @@ TheCaller = Annotated[Caller, Depends(caller)]
 
 
 async def json_body(request: Request) -> None:
-    """Refuse bodies that do not say they are JSON."""
-    content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if content_type != "application/json" and not content_type.endswith("+json"):
+    """Refuse bodies that do not say they are JSON, or are in another encoding than UTF-8."""
+    media_type = request.headers.get("content-type", "").lower().replace(" ", "").replace('"', "")
+    if media_type not in _JSON:
         raise HTTPException(415)
 
 
@@ -122,10 +123,10 @@ class Write:
         (status, content) pair."""
         store, claim = self.caller.store, (self.caller.key_id, self._idempotency_key or "")
         running: set[tuple[str, str]] = self._request.app.state.running
-        fingerprint = await self._fingerprint()
         if self._idempotency_key is None:
             answer, _ = await store.database.write(lambda connection: self._answer(connection, work, status, None))
             return _response(answer)
+        fingerprint = await self._fingerprint()
         if claim in running:
             raise _still_running()
         running.add(claim)

@@ -6,13 +6,14 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 import structlog
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app import crypto
+from app import crypto, metrics
 from app.decision.refusal import Denied
-from app.doors.problems import denied, problem
+from app.doors.problems import denied, problem, too_large, unavailable
 from app.storage import ledger
 from app.storage.database import Unavailable
 from app.storage.keys import ApiKey
@@ -21,8 +22,10 @@ from app.telemetry import get_logger
 
 BODY_LIMIT = 1024 * 1024  # octets
 _PROTECTED = ("/v1/", "/access/")
+_TAKING_HEAD = ("/u/", "/preferences/")  # doors that answer it without asking the database
+_READ = frozenset({b"authorization", b"content-length", b"traceparent", b"x-request-id"})
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:/=-]{1,128}")
-_UNKNOWN = Denied("invalid-key", "Send a valid API key: Authorization: Bearer mw_...")
+_TRACE = re.compile(r"(?!ff)([0-9a-f]{2})-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-[0-9a-f]{2}(-.*)?")
 
 
 class Edge:
@@ -37,53 +40,54 @@ class Edge:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        headers = Headers(scope=scope)
-        request_id = _request_id(headers)
-        scope["request_id"] = request_id
-        structlog.contextvars.clear_contextvars()
-        structlog.contextvars.bind_contextvars(request_id=request_id)
-        answer = _Answer(scope, send, request_id)
         started = time.perf_counter()
+        method = scope["method"]
+        if method == "HEAD" and not scope["path"].startswith(_TAKING_HEAD):
+            scope = {**scope, "method": "GET"}
+        sent = {name: value.decode("latin-1") for name, value in scope["headers"] if name in _READ}
+        request_id = scope["request_id"] = _request_id(sent.get(b"x-request-id", ""))
+        structlog.contextvars.clear_contextvars()
+        structlog.contextvars.bind_contextvars(request_id=request_id, **_trace(sent.get(b"traceparent", "")))
+        answer = _Answer(send, request_id, with_body=method != "HEAD")
         try:
-            await self._admit(scope, headers, receive, answer)
+            await self._admit(scope, sent, receive, answer)
         except Exception as error:  # noqa: BLE001  the last resort: an answer without detail, a log line without values
             self._log.error("request_failed", exc_info=error)
             if not answer.started:
-                failed = problem(
-                    request_id, 500, "internal-error", "Something failed here; the log knows more by the request id."
-                )
-                await failed(scope, receive, answer)
+                detail = "Something failed here; the log knows more by the request id."
+                await problem(request_id, 500, "internal-error", detail)(scope, receive, answer)
         finally:
+            route = getattr(scope.get("route"), "path", None)
+            seconds = time.perf_counter() - started
+            metrics.count_request(method, route, answer.status, seconds)
             self._log.info(
-                "request",
-                method=scope["method"],
-                route=getattr(scope.get("route"), "path", None),
-                status=answer.status,
-                duration_ms=round((time.perf_counter() - started) * 1000, 3),
+                "request", method=method, route=route, status=answer.status, duration_ms=round(seconds * 1000, 3)
             )
 
-    async def _admit(self, scope: Scope, headers: Headers, receive: Receive, send: Send) -> None:
-        request_id = scope["request_id"]
+    async def _admit(self, scope: Scope, sent: dict[bytes, str], receive: Receive, send: Send) -> None:
+        answer: Response
         if scope["path"].startswith(_PROTECTED):
             try:
-                scope["caller"] = await self._identify(headers.get("authorization"))
+                scope["caller"] = await self._identify(sent.get(b"authorization", ""))
             except Denied as refusal:
-                await denied(request_id, refusal)(scope, receive, send)
+                answer = denied(scope["request_id"], refusal)
+                await answer(scope, receive, send)
                 return
-            except Unavailable:
-                unavailable = problem(
-                    request_id, 503, "unavailable", "The database cannot be reached now.", headers={"Retry-After": "1"}
-                )
-                await unavailable(scope, receive, send)
+            except Unavailable as error:
+                answer = unavailable(scope["request_id"], error)
+                await answer(scope, receive, send)
+                return
+            if _is_too_large(sent.get(b"content-length", "")):
+                await too_large(scope["request_id"])(scope, receive, send)
                 return
         await self._app(scope, _Body(receive), send)
 
-    async def _identify(self, authorization: str | None) -> ApiKey:
+    async def _identify(self, authorization: str) -> ApiKey:
         """The key of the caller as last known. Doors confirm it against the ledger head they read."""
-        scheme, _, token = (authorization or "").partition(" ")
+        scheme, _, token = authorization.partition(" ")
         parsed = crypto.read_api_key(token.strip()) if scheme.lower() == "bearer" else None
         if parsed is None:
-            raise _UNKNOWN
+            raise _unknown_key()
         key_id, secret = parsed
         store = self._store()
         if store.key(key_id) is None:
@@ -91,19 +95,20 @@ class Edge:
                 await store.refresh_keys(connection, await ledger.head(connection))
         key = store.key(key_id)
         if key is None or not crypto.same_digest(key.digest, crypto.api_key_digest(secret)):
-            raise _UNKNOWN
+            raise _unknown_key()
         if not is_current(key, datetime.now(UTC)):
             raise Denied("invalid-key", "This API key is expired or revoked.")
+        structlog.contextvars.bind_contextvars(key_id=key_id)
         return key
 
 
 class _Answer:
     """Sends on, adding what every answer carries, and remembers the status."""
 
-    def __init__(self, scope: Scope, send: Send, request_id: str) -> None:
+    def __init__(self, send: Send, request_id: str, *, with_body: bool) -> None:
         self._send = send
         self._request_id = request_id
-        self._is_open = not scope["path"].startswith(_PROTECTED)
+        self._with_body = with_body
         self.started = False
         self.status: int | None = None
 
@@ -114,8 +119,9 @@ class _Answer:
             headers = MutableHeaders(scope=message)
             headers["X-Request-ID"] = self._request_id
             headers.setdefault("X-Content-Type-Options", "nosniff")
-            if not self._is_open:
-                headers.setdefault("Cache-Control", "no-store")
+            headers.setdefault("Cache-Control", "no-store")
+        elif not self._with_body:
+            message = {**message, "body": b""}
         await self._send(message)
 
 
@@ -134,7 +140,22 @@ class _Body:
         return message
 
 
-def _request_id(headers: Headers) -> str:
+def _unknown_key() -> Denied:
+    return Denied("invalid-key", "Send a valid API key: Authorization: Bearer mw_...")
+
+
+def _is_too_large(content_length: str) -> bool:
+    return content_length.isdecimal() and (len(content_length) > 9 or int(content_length) > BODY_LIMIT)
+
+
+def _request_id(sent: str) -> str:
     """The id the caller sent, if it is one that can stand in a log; else a new one."""
-    sent = headers.get("x-request-id", "")
     return sent if _REQUEST_ID.fullmatch(sent) else crypto.new_id("req_")
+
+
+def _trace(traceparent: str) -> dict[str, str]:
+    """What log lines tell of the caller's trace (W3C Trace Context, 3.2); nothing if the header is not valid."""
+    found = _TRACE.fullmatch(traceparent) if traceparent else None
+    if found is None or (found[1] == "00" and found[4] is not None):
+        return {}
+    return {"trace_id": found[2], "span_id": found[3]}

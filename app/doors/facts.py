@@ -10,13 +10,17 @@ from pydantic import Field
 from app.doors.dependencies import JSON_BODY, TheWrite, scoped
 from app.doors.problems import responses
 from app.doors.recorded import RecordResponse, told
+from app.doors.strict import StrictRoute
 from app.doors.words import Actor, Day, Evidence, Flag, Instant, Key, NamedSubject, Request, Text
 from app.judging import Fact
 from app.recording import Circumstances, record_facts
 from app.writing import Unit
 
 router = APIRouter(
-    prefix="/v1/facts", tags=["facts"], responses=responses(400, 401, 403, 404, 409, 410, 413, 415, 422, 503)
+    prefix="/v1/facts",
+    route_class=StrictRoute,
+    tags=["facts"],
+    responses=responses(400, 401, 403, 404, 409, 410, 413, 415, 422, 503),
 )
 
 

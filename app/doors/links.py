@@ -6,20 +6,23 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response as HttpResponse
 from pydantic import Field
 from sqlalchemy.ext.asyncio import AsyncConnection
-from starlette.exceptions import HTTPException
 
 from app.decision.refusal import Fault, Invalid, Refusal
 from app.describing import reached_on
 from app.doors.dependencies import JSON_BODY, Reading, TheReading, encoded, scoped
 from app.doors.problems import ErrorItem, responses
+from app.doors.strict import StrictRoute
 from app.doors.words import Key, NamedSubject, Response, Text
 from app.doors.words import Request as Body
 from app.links import Made, Minter, Wanted
 from app.writing import no_catalogue
 
-LIMIT = 1000
-
-router = APIRouter(prefix="/v1", tags=["links"], responses=responses(400, 401, 403, 404, 410, 413, 415, 422, 503))
+router = APIRouter(
+    prefix="/v1",
+    route_class=StrictRoute,
+    tags=["links"],
+    responses=responses(400, 401, 403, 404, 410, 413, 415, 422, 503),
+)
 
 
 class WantedLink(Body):
@@ -35,7 +38,7 @@ class WantedLink(Body):
 class LinksRequest(Body):
     """1 to 1,000 links to make."""
 
-    links: list[WantedLink] = Field(min_length=1)
+    links: list[WantedLink] = Field(min_length=1, max_length=1000)
 
 
 class Headers(Response):
@@ -70,8 +73,6 @@ class LinksResponse(Response):
 async def unsubscribe_links(body: LinksRequest, request: Request, reading: TheReading) -> HttpResponse:
     """Links never expire. An item that could not be made has `errors` in the place of a link, the rest stand; if none
     could be made it is 422."""
-    if len(body.links) > LIMIT:
-        raise HTTPException(413)
     settings = request.app.state.settings
     async with reading.begin() as (connection, head):
         catalogue = (await reading.store.timeline(connection, head)).judging(reading.now)

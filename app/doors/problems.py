@@ -1,15 +1,18 @@
 """Errors as problem documents (RFC 9457). None of them echoes input."""
 
+import re
 from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 from types import MappingProxyType
 from typing import Any
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from fastapi.routing import iter_route_contexts
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
+from starlette.routing import compile_path
 
 from app.decision.refusal import (
     Conflicting,
@@ -29,6 +32,7 @@ from app.telemetry import get_logger
 _log = get_logger("maywe.problems")
 
 MEDIA_TYPE = "application/problem+json"
+_FIELD = re.compile(r"[A-Za-z][A-Za-z_]{0,39}")
 _STATUS: tuple[tuple[type[Refusal], int], ...] = (
     (Invalid, 422),
     (Unknown, 404),
@@ -111,41 +115,98 @@ def denied(request_id: str, refusal: Denied) -> JSONResponse:
 
 
 async def _unavailable(request: Request, error: Exception) -> JSONResponse:
+    return unavailable(_id(request), error)
+
+
+def unavailable(request_id: str, error: Exception) -> JSONResponse:
+    """The database cannot be reached: nothing is known, and nothing is guessed."""
     _log.warning("unavailable", exc_info=error)
     detail = "The database cannot be reached now; the answer is not known. Try again."
-    return problem(_id(request), 503, "unavailable", detail, headers={"Retry-After": "1"})
+    return problem(request_id, 503, "unavailable", detail, headers={"Retry-After": "1"})
+
+
+def too_large(request_id: str) -> JSONResponse:
+    """A body is over the limit."""
+    return problem(request_id, 413, "body-too-large", "A body has 1 MiB at most.")
 
 
 async def _invalid(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
     found = [dict(e) for e in error.errors()]
-    if any(e["type"] == "json_invalid" for e in found):
-        return problem(_id(request), 400, "unreadable-json", "The body is not readable JSON.")
-    errors = _errors(faults_of(found, error.body))
-    return problem(
-        _id(request), 422, "invalid-request", "The request is not what this operation takes.", members=errors
-    )
+    if any(e["type"] == "json_invalid" or _is_no_body(e, error.body) for e in found):
+        return _unreadable(request)
+    faults = faults_of(found, error.body)
+    too_many = [fault.detail for e, fault in zip(found, faults, strict=True) if e["type"] == "too_long"]
+    if too_many:
+        return problem(_id(request), 413, "too-many-items", too_many[0])
+    detail = "The request is not what this operation takes."
+    return problem(_id(request), 422, "invalid-request", detail, members=_errors(faults))
+
+
+def _is_no_body(error: dict[str, Any], body: Any) -> bool:
+    return error["type"] == "missing" and error["loc"] == ("body",) and body is None
+
+
+def _unreadable(request: Request) -> JSONResponse:
+    detail = "The body is not readable: JSON in UTF-8 is needed, each name once in an object, without NaN."
+    return problem(_id(request), 400, "unreadable-json", detail)
 
 
 def faults_of(found: Iterable[dict[str, Any]], body: Any) -> list[Fault]:
-    """Validation errors as faults: a JSON pointer into the body, or the name of the parameter; never the value."""
-    return [Fault(_pointer(e["loc"], body), e["type"].replace("_", "-"), _sentence(e)) for e in found]
+    """Validation errors as faults: a JSON pointer into the body, or the name of the parameter; never a value."""
+    return [Fault(_pointer(e, body), e["type"].replace("_", "-"), _sentence(e)) for e in found]
+
+
+# Only these of the validator's own messages, and those of this project, are known to hold nothing that was sent.
+_SENTENCES = {
+    "missing": "This is required.",
+    "extra_forbidden": "There is no such field here.",
+    "string_type": "This is text.",
+    "string_unicode": "Text has no lone surrogates.",
+    "string_too_short": "This has {min_length} characters at least.",
+    "string_too_long": "This has {max_length} characters at most.",
+    "string_pattern_mismatch": "This has the form {pattern}",
+    "bool_type": "This is true or false.",
+    "list_type": "This is a list.",
+    "dict_type": "This is an object.",
+    "model_type": "This is an object.",
+    "model_attributes_type": "This is an object.",
+    "too_short": "This has {min_length} items at least.",
+    "too_long": "This has {max_length} items at most.",
+    "literal_error": "This is {expected}.",
+    "union_tag_invalid": "{discriminator} is one of {expected_tags}.",
+    "union_tag_not_found": "{discriminator} is required.",
+    "greater_than_equal": "This is {ge} at least.",
+    "less_than_equal": "This is {le} at most.",
+}
 
 
 def _sentence(error: dict[str, Any]) -> str:
-    message = str(error["msg"]).removeprefix("Value error, ")
-    return message if message.endswith(".") else f"{message}."
+    kind = error["type"]
+    if "-" in kind:  # one of this project's own, whose messages are fixed
+        return str(error["msg"])
+    sentence = _SENTENCES.get(kind, "This is not what is taken here.")
+    return sentence.format_map(error.get("ctx", {}))
 
 
-def _pointer(loc: Iterable[Any], body: Any) -> str:
-    place, *parts = loc
+def nameable(name: str) -> bool:
+    """Whether a name that was sent looks like that of a field, and like nothing that could tell of a person."""
+    return _FIELD.fullmatch(name) is not None
+
+
+def _pointer(error: dict[str, Any], body: Any) -> str:
+    place, *parts = error["loc"]
     if place != "body":
         return f"{place}:{'.'.join(str(part) for part in parts)}"
     pointer, value = "", body
     for n, part in enumerate(parts):
+        if isinstance(part, str) and not isinstance(value, dict):
+            break  # the name of the alternative that was tried, not a key
         if isinstance(value, dict) and part not in value and n < len(parts) - 1:
-            continue  # the name of the alternative that was tried, not a key
-        pointer += "/" + str(part).replace("~", "~0").replace("/", "~1")
+            continue  # the same
+        if isinstance(part, str) and not nameable(part):
+            break  # the object that has it is named instead
+        pointer += f"/{part}"
         value = value.get(part) if isinstance(value, dict) else _item(value, part)
     return pointer
 
@@ -154,17 +215,39 @@ def _item(value: Any, part: Any) -> Any:
     return value[part] if isinstance(value, list) and isinstance(part, int) and part < len(value) else None
 
 
-async def _http(request: Request, error: Exception) -> JSONResponse:
+async def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    slug = HTTPStatus(error.status_code).phrase.lower().replace(" ", "-").replace("'", "")
-    headers = dict(error.headers) if error.headers else None
-    if error.status_code == 413:
-        return problem(_id(request), 413, "body-too-large", "A body may have 1 MiB at most.", headers=headers)
-    if error.status_code == 400:
-        return problem(_id(request), 400, "unreadable-json", "The body is not readable JSON.", headers=headers)
-    return problem(
-        _id(request), error.status_code, slug, f"{HTTPStatus(error.status_code).description or slug}.", headers=headers
-    )
+    status = error.status_code
+    if status == 400:
+        return _unreadable(request)
+    if status == 405:
+        return _not_allowed(request)
+    if status == 413:
+        return too_large(_id(request))
+    slug = HTTPStatus(status).phrase.lower().replace(" ", "-")
+    return problem(_id(request), status, slug, _DETAILS.get(status, f"{HTTPStatus(status).phrase}."))
+
+
+_DETAILS = {
+    404: "There is nothing at this address.",
+    415: "Send the media type that this operation takes, in UTF-8: application/json.",
+}
+
+
+def _not_allowed(request: Request) -> Response:
+    allowed = {"Allow": ", ".join(sorted(_methods(request)))}
+    if request.method == "OPTIONS":
+        return Response(status_code=204, headers=allowed)
+    return problem(_id(request), 405, "method-not-allowed", "This address takes other methods.", headers=allowed)
+
+
+def _methods(request: Request) -> set[str]:
+    """The methods that an address takes, whichever route takes them."""
+    methods = {"OPTIONS"}
+    for route in iter_route_contexts(request.app.routes):
+        if route.path is not None and compile_path(route.path)[0].match(request.url.path):
+            methods |= route.methods or set()
+    return methods | {"HEAD"} if "GET" in methods else methods
 
 
 def install(app: FastAPI) -> None:

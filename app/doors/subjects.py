@@ -11,10 +11,13 @@ from app import describing, linking
 from app.addressing import Subject
 from app.doors.dependencies import JSON_BODY, TheReading, TheWrite, encoded, scoped
 from app.doors.problems import responses
-from app.doors.words import Flag, Identifier, Instant, Request, Response, Text
+from app.doors.strict import StrictRoute
+from app.doors.words import Flag, Identifier, Instant, Request, Response, Revision, Text
 from app.writing import Unit
 
-router = APIRouter(prefix="/v1/subjects", tags=["subjects"], responses=responses(401, 403, 404, 422, 503))
+router = APIRouter(
+    prefix="/v1/subjects", route_class=StrictRoute, tags=["subjects"], responses=responses(401, 403, 404, 422, 503)
+)
 
 _READ, _MANAGE = scoped("subjects:read"), scoped("subjects:manage")
 SubjectId = Annotated[str, Path(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9_-]+$", examples=["sub_q7n3"])]
@@ -189,7 +192,7 @@ async def read(subject_id: SubjectId, reading: TheReading) -> HttpResponse:
 async def events(
     subject_id: SubjectId,
     reading: TheReading,
-    after: Annotated[str | None, Query(max_length=128, description="Go on from `next` of the page before.")] = None,
+    after: Annotated[Revision | None, Query(description="Go on from `next` of the page before.")] = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
 ) -> HttpResponse:
     """In full, oldest first, with the evidence that was recorded."""

@@ -1,9 +1,9 @@
 """The words requests are made of: text, instants, jurisdictions, and how a subject is named."""
 
-import json
 import re
 from datetime import UTC, date, datetime
-from typing import Annotated, Any, Literal
+from math import isfinite
+from typing import Annotated, Any, Literal, LiteralString
 
 from pydantic import (
     AfterValidator,
@@ -17,12 +17,16 @@ from pydantic import (
     Tag,
 )
 from pydantic.json_schema import WithJsonSchema
+from pydantic_core import PydanticCustomError
 
+from app import crypto
 from app.addressing import Subject
-from app.decision.jurisdictions import is_jurisdiction
+from app.decision.jurisdictions import COUNTRIES, is_jurisdiction
 
-_INSTANT = re.compile(r"\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(\.\d{1,9})?([Zz]|[+-]\d{2}:\d{2})")
-_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
+_INSTANT = re.compile(r"\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(\.\d{1,9})?([Zz]|[+-]\d{2}:\d{2})", re.ASCII)
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
+_DEEPEST = 32  # levels of evidence
+_LARGEST = 2**53 - 1  # what every reader of JSON reads exactly
 
 
 class Request(BaseModel):
@@ -37,43 +41,83 @@ class Response(BaseModel):
 
 def _clean(text: str) -> str:
     if "\x00" in text:
-        raise ValueError("NUL is not accepted in text")
+        raise _wrong("invalid-text", "Text has no NUL.")
     return text
 
 
 def _instant(value: object) -> datetime:
     if not isinstance(value, str) or not _INSTANT.fullmatch(value):
-        raise ValueError("a time is text as in RFC 3339, with its zone: 2026-11-20T10:00:00Z")
+        raise _wrong("invalid-time", "A time is text as in RFC 3339, with its zone: 2026-11-20T10:00:00Z.")
     try:
         return datetime.fromisoformat(re.sub(r"(\.\d{6})\d+", r"\1", value.upper())).astimezone(UTC)
     except (ValueError, OverflowError):
-        raise ValueError("this is no point in time") from None
+        raise _wrong("invalid-time", "This is no point in time.") from None
 
 
 def _date(value: object) -> date:
-    if not isinstance(value, str) or not _DATE.fullmatch(value):
-        raise ValueError("a date is text: 2026-11-20")
-    return date.fromisoformat(value)
+    try:
+        if isinstance(value, str) and _DATE.fullmatch(value):
+            return date.fromisoformat(value)
+    except ValueError:
+        pass
+    raise _wrong("invalid-date", "A date is text: 2026-11-20.")
 
 
 def _jurisdiction(code: str) -> str:
     if code == "UK":
-        raise ValueError("the code of the United Kingdom is GB")
+        raise _wrong("invalid-jurisdiction", "The code of the United Kingdom is GB.")
     if not is_jurisdiction(code):
-        raise ValueError(
-            "a jurisdiction is EEA, an ISO 3166-1 alpha-2 code such as DE, or an ISO 3166-2 code such as US-CA"
-        )
+        detail = "A jurisdiction is EEA, an ISO 3166-1 alpha-2 code such as DE, or an ISO 3166-2 code such as US-CA."
+        raise _wrong("invalid-jurisdiction", detail)
     return code
 
 
-def _storable(value: dict[str, Any]) -> dict[str, Any]:
+def _revision(text: str) -> str:
     try:
-        json.dumps(value, allow_nan=False, ensure_ascii=False).encode()
-    except (ValueError, RecursionError):
-        raise ValueError("evidence is JSON without NaN, infinities and lone surrogates") from None
-    if "\x00" in json.dumps(value, ensure_ascii=False) or "\\u0000" in json.dumps(value):
-        raise ValueError("NUL is not accepted in text")
-    return value
+        crypto.read_revision(text)
+    except ValueError:
+        raise _wrong("invalid-revision", "This is no revision that this service gave out.") from None
+    return text
+
+
+def _storable(evidence: dict[str, Any]) -> dict[str, Any]:
+    """Refuse what could not be kept and given back exactly."""
+    waiting: list[tuple[Any, int]] = [(evidence, 1)]
+    while waiting:
+        value, depth = waiting.pop()
+        if depth > _DEEPEST:
+            raise _wrong("invalid-evidence", f"Evidence is nested {_DEEPEST} levels deep at most.")
+        if isinstance(value, dict):
+            waiting += [(part, depth + 1) for pair in value.items() for part in pair]
+        elif isinstance(value, list):
+            waiting += [(part, depth + 1) for part in value]
+        else:
+            _require_storable(value)
+    return evidence
+
+
+def _require_storable(value: Any) -> None:
+    if isinstance(value, str):
+        _clean(value)
+        if not _is_unicode(value):
+            raise _wrong("invalid-evidence", "Text has no lone surrogates.")
+    elif isinstance(value, float) and not isfinite(value):
+        raise _wrong("invalid-evidence", "A number is finite.")
+    elif isinstance(value, int) and abs(value) > _LARGEST:
+        raise _wrong("invalid-evidence", "A whole number lies within 2^53 (RFC 7493); send larger ones as text.")
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _wrong(code: LiteralString, detail: str) -> PydanticCustomError:
+    """Something wrong with a value; the detail never contains it."""
+    return PydanticCustomError(code, "{detail}", {"detail": detail})
 
 
 Text = Annotated[StrictStr, Field(min_length=1, max_length=512), AfterValidator(_clean)]
@@ -86,7 +130,14 @@ Instant = Annotated[
 Day = Annotated[
     date, BeforeValidator(_date, json_schema_input_type=str), WithJsonSchema({"type": "string", "format": "date"})
 ]
-Jurisdiction = Annotated[StrictStr, Field(max_length=6, examples=["DE"]), AfterValidator(_jurisdiction)]
+Jurisdiction = Annotated[
+    StrictStr,
+    AfterValidator(_jurisdiction),
+    WithJsonSchema(
+        {"type": "string", "pattern": f"^(EEA|({'|'.join(sorted(COUNTRIES))})(-[A-Z0-9]{{1,3}})?)$", "examples": ["DE"]}
+    ),
+]
+Revision = Annotated[StrictStr, Field(min_length=1, max_length=512), AfterValidator(_revision)]
 Evidence = Annotated[dict[str, Any], AfterValidator(_storable)]
 Language = Annotated[StrictStr, Field(pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{1,8}){0,4}$", examples=["en"])]
 Method = Literal[

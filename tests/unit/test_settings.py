@@ -2,6 +2,7 @@
 
 import base64
 import os
+import re
 import stat
 import subprocess
 import sys
@@ -60,13 +61,12 @@ def test_settings_come_from_the_environment(monkeypatch):
         LOG_FORMAT="console",
         UNSUBSCRIBE_MAILBOX="unsubscribe@example.com",
         METRICS_ADDRESS="127.0.0.1:9464",
-        DECISION_LOG="true",
     )
     assert not settings.is_sqlite
     assert settings.key_bytes() == (KEY, [base64.b64decode("+/v7" * 10 + "+/s="), KEY])
     assert settings.public_url == "https://consent.example.com/maywe"
     assert (settings.log_level, settings.log_format) == ("warning", "console")
-    assert (settings.metrics_address, settings.decision_log) == ("127.0.0.1:9464", True)
+    assert settings.metrics_address == "127.0.0.1:9464"
     with pytest.raises(ValueError, match="no file"):
         _ = settings.sqlite_path
 
@@ -138,7 +138,7 @@ def test_postgresql_needs_a_secret(monkeypatch):
             for url in ("", "example.com", "ftp://example.com", "https://", "https://a@b", "http://a?b")
         ),
         *(("PUBLIC_URL", url) for url in ("http://a:x", "http://a b", "http://a>b", "http://a\r\nb", 'http://a"b')),
-        *(("LOG_LEVEL", "loudest"), ("LOG_FORMAT", "yaml"), ("DECISION_LOG", "perhaps"), ("METRICS_ADDRESS", "9464x")),
+        *(("LOG_LEVEL", "loudest"), ("LOG_FORMAT", "yaml"), ("METRICS_ADDRESS", "9464x")),
         *(("METRICS_ADDRESS", "localhost:70000"), ("UNSUBSCRIBE_MAILBOX", "a@b>\r\nBcc: c@d")),
     ],
 )
@@ -225,3 +225,13 @@ def test_a_folder_that_cannot_be_written_is_told(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(SettingsError, match="set MAYWE_SECRET_KEY"):
         Settings(database_url=f"sqlite:///{tmp_path}/file/maywe.db").key_bytes()
+
+
+def test_the_readme_documents_every_setting_and_its_default():
+    table = (Path(__file__).parents[2] / "README.md").read_text("utf-8").partition("## Configuration")[2]
+    rows = dict(re.findall(r"^\| `MAYWE_(\w+)` \|.*\| ([^|]*) \|$", table.partition("\n## ")[0], re.MULTILINE))
+    assert set(rows) == {name.upper() for name in Settings.model_fields}
+    for name in ("public_url", "log_level", "log_format"):
+        assert rows[name.upper()] == f"`{Settings.model_fields[name].default}`"
+    unset = {name for name, field in Settings.model_fields.items() if field.default in (None, ())} - {"secret_key"}
+    assert all(rows[name.upper()].startswith("none") for name in unset)

@@ -1,0 +1,70 @@
+"""What operators count: requests by route and status, decisions by reason. Served only on the address they bind
+(`exposed`), never with anything of a person or caller in it."""
+
+import os
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+from prometheus_client import (
+    REGISTRY,
+    CollectorRegistry,
+    Counter,
+    Histogram,
+    disable_created_metrics,
+    start_http_server,
+)
+from prometheus_client.multiprocess import MultiProcessCollector
+
+_METHODS = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
+_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+
+disable_created_metrics()  # type: ignore[no-untyped-call]  # the library types it not
+_requests = Histogram(
+    "maywe_request_duration_seconds",
+    "Requests by method, route and status, and how long they took.",
+    ("method", "route", "status"),
+    buckets=_BUCKETS,
+)
+_decisions = Counter("maywe_decisions", "Decisions by answer and reason.", ("decision", "reason"))
+
+
+class NotBound(Exception):
+    """The address for the metrics cannot be bound."""
+
+
+def count_request(method: str, route: str | None, status: int | None, seconds: float) -> None:
+    """One request was answered. The route is a template; None where no door was reached."""
+    known = method if method in _METHODS else "other"
+    _requests.labels(known, route or "none", status or 0).observe(seconds)
+
+
+def count_decisions(decisions: Iterable[tuple[bool, str]]) -> None:
+    """Questions were answered: yes or no, and the reason."""
+    for decision, reason in decisions:
+        _decisions.labels("yes" if decision else "no", reason).inc()
+
+
+@contextmanager
+def exposed(address: str | None, *, workers: int) -> Iterator[None]:
+    """Serve the metrics on host:port while the block runs; nowhere if None. With several workers, what each counts is
+    added up through files. Raises NotBound."""
+    if address is None:
+        yield
+        return
+    host, _, port = address.rpartition(":")
+    with tempfile.TemporaryDirectory(prefix="maywe-metrics-") as folder:
+        registry = REGISTRY
+        if workers > 1:
+            os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder  # for the workers, which have yet to start
+            registry = CollectorRegistry()
+            MultiProcessCollector(registry, path=folder)  # type: ignore[no-untyped-call]  # the library types it not
+        try:
+            server, _ = start_http_server(int(port), host.strip("[]"), registry)
+        except OSError as error:
+            raise NotBound(f"MAYWE_METRICS_ADDRESS: {address} cannot be bound ({error.strerror})") from error
+        try:
+            yield
+        finally:
+            server.shutdown()
+            server.server_close()
