@@ -53,7 +53,9 @@ class Database:
             self._long_reader = _sqlite_engine(path, begin=None, pool_size=_LONG_VIEWS)
             self._writer = _sqlite_engine(path, begin="BEGIN IMMEDIATE", pool_size=1)
         else:
-            self._reader = self._writer = _postgres_engine(url, pool_size=10, max_overflow=10)
+            # Apart, so that writers waiting for each other never keep a question from its answer.
+            self._reader = _postgres_engine(url, pool_size=10, max_overflow=0)
+            self._writer = _postgres_engine(url, pool_size=5, max_overflow=5)
             self._long_reader = _postgres_engine(url, pool_size=1, max_overflow=_LONG_VIEWS - 1)
 
     @asynccontextmanager
@@ -200,7 +202,8 @@ def _postgres_engine(url: str, *, pool_size: int, max_overflow: int) -> AsyncEng
 
     @event.listens_for(engine.sync_engine, "checkout")
     def look(connection: Any, _record: Any, _proxy: Any) -> None:
-        if _hung_up(connection.driver_connection.fileno()):
+        driver = connection.driver_connection
+        if driver.closed or _hung_up(driver.fileno()):
             raise DisconnectionError
 
     return engine
