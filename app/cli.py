@@ -1,31 +1,28 @@
 """The command line: serve, migrate, keys, catalogue, verify, rebuild, openapi. Thin over the same functions as the
 doors."""
 
-import asyncio
 import json
 import sys
-from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 import uvicorn
 
 from app import administering, documents, metrics, publishing
-from app.crypto import Secrets
+from app.commands import proof
+from app.commands.working import require_schema, settings_or_fail, with_store
 from app.decision.period import after, parse_period
-from app.decision.refusal import Invalid, Refusal
+from app.decision.refusal import Invalid
 from app.main import create_app
 from app.scopes import SCOPES
-from app.settings import Settings, SettingsError, load_settings
-from app.storage import ledger, schema
-from app.storage.database import Database, Unavailable
+from app.settings import Settings
+from app.storage import schema
 from app.storage.store import Store
 from app.telemetry import configure_logging
 
-_T = TypeVar("_T")
 _BELKCASE = "belkcase.yaml"
 
 
@@ -33,48 +30,6 @@ _BELKCASE = "belkcase.yaml"
 @click.version_option(package_name="maywe", prog_name="maywe")
 def main() -> None:
     """Maywe answers other services' question: may we use this for that, about this person, now?"""
-
-
-def _settings() -> Settings:
-    try:
-        return load_settings()
-    except SettingsError as error:
-        raise click.ClickException(str(error)) from None
-
-
-def _with_store(work: Callable[[Store], Awaitable[_T]], settings: Settings | None = None) -> _T:
-    """Run work on the configured database, and say plainly what stands in the way."""
-    settings = settings or _settings()
-
-    async def run() -> _T:
-        current, previous = settings.key_bytes()
-        database = Database(settings.database_url)
-        try:
-            return await work(Store(database, Secrets(current, previous)))
-        finally:
-            await database.close()
-
-    _require_schema(settings)
-    try:
-        return asyncio.run(run())
-    except Invalid as invalid:
-        lines = [f"{fault.pointer or '/'}: {fault.code}: {fault.detail}" for fault in invalid.faults]
-        raise click.ClickException("\n".join(["refused:", *lines])) from None
-    except Refusal as refusal:
-        raise click.ClickException(refusal.detail) from None
-    except Unavailable:
-        raise click.ClickException("the database cannot be reached") from None
-
-
-def _require_schema(settings: Settings) -> None:
-    if settings.is_sqlite and not settings.sqlite_path.exists():
-        raise click.ClickException("there is no database yet: run `maywe serve` or `maywe migrate` first")
-    try:
-        found = administering.schema_revision(settings.database_url)
-    except Unavailable:
-        raise click.ClickException("the database cannot be reached") from None
-    if found != schema.head(settings.database_url):
-        raise click.ClickException("the database is not at the newest schema: run `maywe migrate`")
 
 
 # Serving
@@ -87,10 +42,10 @@ def _require_schema(settings: Settings) -> None:
 @click.option("--demo", is_flag=True, help="Add sample people to a new embedded database.")
 def serve(host: str, port: int, workers: int, *, demo: bool) -> None:
     """Serve. Creates an embedded database that does not exist yet, with the Belkcase catalogue and a first key."""
-    settings = _settings()
+    settings = settings_or_fail()
     if settings.is_sqlite and not settings.sqlite_path.exists():
         _found(settings, f"http://{host}:{port}", demo=demo)
-    _require_schema(settings)
+    require_schema(settings)
     settings.key_bytes()
     configure_logging(settings.log_level, settings.log_format)
     try:
@@ -123,7 +78,7 @@ def _found(settings: Settings, url: str, *, demo: bool) -> None:
             await administering.add_sample_people(store, now=now)
         return await administering.create_key(store, "first", SCOPES, now=now, expires_at=None)
 
-    key = _with_store(begin, settings)
+    key = with_store(begin, settings)
     click.echo(_WELCOME.format(key=key, url=url), err=True)
 
 
@@ -155,7 +110,7 @@ Three commands to try, in another shell:
 @main.command()
 def migrate() -> None:
     """Bring the database to the newest schema."""
-    settings = _settings()
+    settings = settings_or_fail()
     settings.key_bytes()
     schema.upgrade(settings.database_url)
     click.echo("the database is at the newest schema", err=True)
@@ -180,13 +135,13 @@ def create_key(name: str, scopes: tuple[str, ...], expires: str | None) -> None:
         expires_at = after(now, parse_period(expires)) if expires else None
     except ValueError:
         raise click.BadParameter("give an ISO 8601 duration such as P90D", param_hint="--expires") from None
-    click.echo(_with_store(lambda store: administering.create_key(store, name, scopes, now=now, expires_at=expires_at)))
+    click.echo(with_store(lambda store: administering.create_key(store, name, scopes, now=now, expires_at=expires_at)))
 
 
 @keys.command("list")
 def list_keys() -> None:
     """List the keys, without their secrets."""
-    found = _with_store(administering.list_keys)
+    found = with_store(administering.list_keys)
     now = datetime.now(UTC)
     for key in found:
         state = "revoked" if key.revoked_at else "expired" if key.expires_at and key.expires_at <= now else "valid"
@@ -198,7 +153,7 @@ def list_keys() -> None:
 @click.argument("key_id")
 def revoke_key(key_id: str) -> None:
     """End a key at once, on every instance."""
-    if not _with_store(lambda store: administering.revoke_key(store, key_id, now=datetime.now(UTC))):
+    if not with_store(lambda store: administering.revoke_key(store, key_id, now=datetime.now(UTC))):
         raise click.ClickException("there is no valid key with this id")
     click.echo("revoked", err=True)
 
@@ -243,7 +198,7 @@ def lint_catalogue(file: Path) -> None:
 def diff_catalogue(file: Path) -> None:
     """Say what publishing a catalogue would change."""
     document = _read(file)
-    run = _with_store(lambda store: administering.dry_run(store, document, now=datetime.now(UTC)))
+    run = with_store(lambda store: administering.dry_run(store, document, now=datetime.now(UTC)))
     for name, keys_changed in run.difference._asdict().items():
         if keys_changed:
             click.echo(f"{name.replace('_', ' ')}: {', '.join(keys_changed)}")
@@ -255,7 +210,7 @@ def diff_catalogue(file: Path) -> None:
 def publish_catalogue(file: Path) -> None:
     """Publish a catalogue as the next version."""
     document = _read(file)
-    published = _with_store(lambda store: administering.publish(store, document, now=datetime.now(UTC)))
+    published = with_store(lambda store: administering.publish(store, document, now=datetime.now(UTC)))
     for warning in published.warnings:
         click.echo(f"warning  {warning.pointer}  {warning.code}: {warning.detail}", err=True)
     click.echo(f"{published.version} {'published' if published.created else 'was published before'}")
@@ -264,32 +219,21 @@ def publish_catalogue(file: Path) -> None:
 @catalogue.command("show")
 def show_catalogue() -> None:
     """Print the catalogue in force as JSON."""
-    document = _with_store(lambda store: administering.catalogue_in_force(store, now=datetime.now(UTC)))
+    document = with_store(lambda store: administering.catalogue_in_force(store, now=datetime.now(UTC)))
     click.echo(json.dumps(document, indent=2, ensure_ascii=False))
 
 
 # Ledger
 
 
-@main.command()
-def verify() -> None:
-    """Walk the whole chain of the ledger; exit status 1 if anything was removed, inserted or altered."""
-
-    async def walk(store: Store) -> ledger.Verification:
-        async with store.database.read() as connection:
-            return await ledger.verify(connection)
-
-    found = _with_store(walk)
-    if found.fault is not None:
-        raise click.ClickException(f"{found.fault}; {found.checked} entries before it are right")
-    click.echo(f"the chain of {found.checked} entries is whole")
+main.add_command(proof.verify)
 
 
 @main.command()
 @click.option("--check", is_flag=True, help="Only compare; exit status 1 if anything differs.")
 def rebuild(*, check: bool) -> None:
     """Rebuild all state from the ledger: subjects, tombstones, attachments."""
-    differing = _with_store(lambda store: administering.rebuild(store, only_compare=check))
+    differing = with_store(lambda store: administering.rebuild(store, only_compare=check))
     if check and differing:
         raise click.ClickException(f"{differing} rows differ from what the ledger tells: run `maywe rebuild`")
     click.echo("state and ledger agree" if not differing else f"{differing} rows rebuilt")

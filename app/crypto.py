@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 import idna
 from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM, AESSIV
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
@@ -112,6 +113,7 @@ class _Keys:
     link: AESSIV
     cursor: bytes
     sealing: AESGCM
+    signing: Ed25519PrivateKey
     fingerprint: bytes
 
 
@@ -127,6 +129,7 @@ def _derive(key: bytes) -> _Keys:
         link=AESSIV(use("maywe link v1", 64)),
         cursor=use("maywe cursor v1"),
         sealing=AESGCM(use("maywe sealing v1")),
+        signing=Ed25519PrivateKey.from_private_bytes(use("maywe signing v1")),
         fingerprint=use("maywe fingerprint v1", 8),
     )
 
@@ -168,6 +171,11 @@ class Secrets:
     def cursor_tags(self, message: bytes) -> list[bytes]:
         """What proves that a cursor was made here: 32 octets under the current key, then under each previous one."""
         return [_mac(keys.cursor, message) for keys in self._all]
+
+    @property
+    def signing_keys(self) -> list[Ed25519PrivateKey]:
+        """What checkpoints are signed with: the current key, then each previous one."""
+        return [keys.signing for keys in self._all]
 
     def seal(self, plaintext: bytes, context: bytes) -> bytes:
         """Encrypt (AES-256-GCM) under the current key so that only `unseal` with the same context opens it.

@@ -21,6 +21,7 @@ from app.doors import (
     links,
     openapi,
     problems,
+    proof,
     subjects,
     unsubscribe,
 )
@@ -75,6 +76,7 @@ def create_app(settings: Settings) -> FastAPI:
         choices,
         facts,
         subjects,
+        proof,
         changes,
         links,
         unsubscribe,

@@ -159,8 +159,8 @@ def _entry(row: RowMapping) -> Entry:
     return Entry(**{name: row[name] for name in Entry._fields if name != "data"}, data=json.loads(row["data"]))
 
 
-async def _rows(connection: AsyncConnection, *, until: int | None = None) -> AsyncIterator[RowMapping]:
-    position = 0
+async def _rows(connection: AsyncConnection, *, after: int = 0, until: int | None = None) -> AsyncIterator[RowMapping]:
+    position = after
     statement = select(ledger).order_by(ledger.c.position).limit(_PAGE)
     if until is not None:
         statement = statement.where(ledger.c.position <= until)
@@ -173,6 +173,50 @@ async def _rows(connection: AsyncConnection, *, until: int | None = None) -> Asy
         position = page[-1]["position"]
 
 
+# The chain
+
+
+class Link(NamedTuple):
+    """A place in the chain: a position and the digest there, which covers everything up to it."""
+
+    position: int
+    digest: bytes
+
+
+START = Link(0, crypto.GENESIS)
+
+
+async def chain_head(connection: AsyncConnection) -> tuple[str, Link]:
+    """The epoch of this history, and the last link of its chain."""
+    columns = select(ledger_head.c.epoch, ledger_head.c.position, ledger_head.c.digest)
+    epoch, position, digest = (await connection.execute(columns)).one()
+    return epoch, Link(position, bytes(digest))
+
+
+class Place(NamedTuple):
+    """An entry in the chain: the octets its digest covers, its link and the one before it."""
+
+    entry: Entry
+    octets: bytes
+    link: Link
+    before: Link
+
+
+async def place_of(connection: AsyncConnection, event_id: str) -> Place | None:
+    """Where an event stands in the chain; None if there is no such event."""
+    row = (await connection.execute(select(ledger).where(ledger.c.event_id == event_id))).mappings().first()
+    if row is None:
+        return None
+    statement = select(ledger.c.position, ledger.c.digest).where(ledger.c.position == row["position"] - 1)
+    before = (await connection.execute(statement)).first()
+    return Place(
+        _entry(row),
+        _chained(row),
+        Link(row["position"], bytes(row["digest"])),
+        START if before is None else Link(before.position, bytes(before.digest)),
+    )
+
+
 class Verification(NamedTuple):
     """What a walk along the chain found: the entries checked, and the first fault, if any."""
 
@@ -180,23 +224,39 @@ class Verification(NamedTuple):
     fault: str | None
 
 
-async def verify(connection: AsyncConnection) -> Verification:
-    """Walk the whole chain: positions dense, every digest right, the head where the last entry is. What is appended
-    after the walk began is left out."""
+async def verify(connection: AsyncConnection, *, after: Link = START, through: Sequence[Link] = ()) -> Verification:
+    """Walk the chain from a link to its head: positions dense, every digest right, the head where the last entry is,
+    and the chain passing through every link given. What is appended after the walk began is left out."""
     last = func.coalesce(select(func.max(ledger.c.position)).scalar_subquery(), 0)
     end, end_digest, last_position = (
         await connection.execute(select(ledger_head.c.position, ledger_head.c.digest, last))
     ).one()
-    digest, position = crypto.GENESIS, 0
-    async for entry in _rows(connection, until=end):
-        if entry["position"] != position + 1:
-            return Verification(position, f"position {position + 1} is missing")
-        digest = crypto.chain_digest(digest, _chained(entry))
-        if digest != entry["digest"]:
-            return Verification(position, f"the entry at position {position + 1} was altered")
-        position += 1
-    if last_position != end or position != end:
-        return Verification(position, f"the ledger ends at {last_position}, its head says {end}")
-    if digest != end_digest:
-        return Verification(position, "the digest in the head is not that of the last entry")
-    return Verification(position, None)
+    at, signed = (
+        after,
+        {position: {link.digest for link in through if link.position == position} for position, _ in through},
+    )
+    async for row in _rows(connection, after=at.position, until=end):
+        fault = _fault_between(at, row)
+        if fault is not None:
+            return Verification(at.position, fault)
+        at = Link(at.position + 1, bytes(row["digest"]))
+        if signed.pop(at.position, {at.digest}) != {at.digest}:
+            return Verification(at.position, f"the chain at position {at.position} is another than was signed")
+    return Verification(at.position, _fault_at_end(at, Link(end, bytes(end_digest)), last_position, signed))
+
+
+def _fault_between(before: Link, row: RowMapping) -> str | None:
+    position = before.position + 1
+    if row["position"] != position:
+        return f"position {position} is missing"
+    altered = crypto.chain_digest(before.digest, _chained(row)) != row["digest"]
+    return f"the entry at position {position} was altered" if altered else None
+
+
+def _fault_at_end(at: Link, head: Link, last_position: int, signed: dict[int, set[bytes]]) -> str | None:
+    if not last_position == head.position == at.position:
+        return f"the ledger ends at {last_position}, its head says {head.position}"
+    if at.digest != head.digest:
+        return "the digest in the head is not that of the last entry"
+    missing = [position for position, digests in signed.items() if position or digests != {crypto.GENESIS}]
+    return f"the ledger ends before position {max(missing)}, which was signed" if missing else None

@@ -340,6 +340,13 @@ async def evidence_of(connection: AsyncConnection, subject_id: str) -> dict[str,
     return {row.evidence_id: row.sealed for row in await connection.execute(statement)}
 
 
+async def evidence_for(connection: AsyncConnection, event_id: str) -> bytes | None:
+    """The sealed evidence of one event, if there is any."""
+    statement = select(evidence.c.sealed).where(evidence.c.evidence_id == event_id)
+    found: bytes | None = (await connection.execute(statement)).scalar()
+    return found
+
+
 async def erase(connection: AsyncConnection, subject_id: str) -> None:
     """Delete the sealed identifiers and evidence of a subject."""
     for table in (identifiers, evidence):

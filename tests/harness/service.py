@@ -14,9 +14,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import anyio.to_thread
 import httpx
+from click.testing import CliRunner, Result
 
 from app import administering
+from app.cli import main
 from app.main import create_app
 from app.scopes import SCOPES
 from app.settings import Settings
@@ -111,6 +114,12 @@ def command(url: str, *arguments: str, status: int = 0) -> str:
     )
     assert done.returncode == status, done.stderr
     return done.stdout
+
+
+async def command_here(url: str, *arguments: str) -> Result:
+    """Run the command line in a thread of this process, which is much faster than to start another."""
+    settings = {"MAYWE_DATABASE_URL": url, "MAYWE_SECRET_KEY": SECRET}
+    return await anyio.to_thread.run_sync(lambda: CliRunner().invoke(main, arguments, env=settings))
 
 
 @contextmanager

@@ -1,0 +1,186 @@
+"""Receipts: what they say, and that nothing in them can be altered unnoticed."""
+
+import copy
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.storage import ledger
+from tests.harness.service import Maywe, command_here
+
+ADA = {"type": "email", "id": "ada@example.com"}
+GIVE = {"purpose": "offers", "channel": "email", "choice": "give", "explicit": True}
+EVIDENCE = {"form": "checkout", "wording": "Ja, schickt mir Angebote."}
+
+
+@pytest.fixture
+async def german(maywe: Maywe, shop: dict[str, Any]) -> Maywe:
+    """The shop with a controller and a German translation."""
+    await maywe.publish(
+        shop
+        | {
+            "version": "2026-11",
+            "effective_from": "2026-01-01T00:00:00Z",
+            "controller": {"name": "Shop", "address": "1 High Street", "contact": "mailto:privacy@shop.example"},
+            "notice": {
+                "title": "Notice",
+                "url": "https://shop.example/privacy",
+                "language_versions": {"de": "ab" * 32},
+            },
+            "translations": {"de": {"purposes": {"offers": {"title": "Angebote"}}}},
+        }
+    )
+    return maywe
+
+
+async def give(maywe: Maywe) -> str:
+    """Ada's consent in German; returns the event_id."""
+    more = {"notice": "2026-11", "language": "de", "actor": {"kind": "agent", "reference": "ticket 7"}}
+    recorded = await maywe.choose(ADA, GIVE, **more, evidence=EVIDENCE, occurred_at="2026-11-20T10:00:00Z")
+    return str(recorded["events"][0]["event_id"])
+
+
+async def receipt(maywe: Maywe, event_id: str) -> dict[str, Any]:
+    answer = await maywe.http.get(f"/v1/events/{event_id}/receipt")
+    assert answer.status_code == 200, answer.text
+    told: dict[str, Any] = answer.json()
+    return told
+
+
+async def verify(maywe: Maywe, folder: Path, shown: dict[str, Any]) -> str:
+    """What `maywe verify --receipt` says; empty if the receipt holds."""
+    file = folder / "receipt.json"
+    file.write_text(json.dumps(shown))
+    done = await command_here(maywe.url, "verify", "--receipt", str(file))
+    assert (done.exit_code == 0) == ("the receipt holds" in done.stdout)
+    return done.stderr
+
+
+async def test_a_receipt_says_who_agreed_to_what_when_how_and_how_to_withdraw(german: Maywe) -> None:
+    told = await receipt(german, await give(german))
+    del told["chain"], told["recorded_at"]
+    assert told == {
+        "format": "maywe receipt v1",
+        "event_id": told["event_id"],
+        "type": "choice.give",
+        "subject_id": await german.find(ADA),
+        "controller": {"name": "Shop", "address": "1 High Street", "contact": "mailto:privacy@shop.example"},
+        "purpose": {
+            "key": "offers",
+            "title": "Angebote",
+            "description": None,
+            "data_categories": ["email", "phone", "name"],
+        },
+        "channel": "email",
+        "scope": None,
+        "basis": "consent",
+        "explicit": True,
+        "notice": {
+            "version": "2026-11",
+            "title": "Notice",
+            "url": "https://shop.example/privacy",
+            "sha256": "ab" * 32,
+        },
+        "wording": "Ja, schickt mir Angebote.",
+        "method": "web_form",
+        "actor": "agent",
+        "language": "de",
+        "occurred_at": "2026-11-20T10:00:00.000000Z",
+        "withdrawal": {
+            "contact": "mailto:privacy@shop.example",
+            "notice_url": "https://shop.example/privacy",
+            "statement": "You may withdraw or object at any time, without giving a reason and without any cost.",
+        },
+        "evidence": {"actor_reference": "ticket 7", "evidence": EVIDENCE},
+    }
+
+
+async def test_anyone_can_compute_the_digest_of_the_entry(german: Maywe) -> None:
+    event_id = await give(german)
+    chain = (await receipt(german, event_id))["chain"]
+    octets = b"maywe chain v1\0" + bytes.fromhex(chain["previous_digest"]) + chain["entry"].encode()
+    assert hashlib.sha256(octets).hexdigest() == chain["digest"]
+    assert json.loads(chain["entry"])["event_id"] == event_id
+
+
+async def test_a_receipt_holds_after_changes_merges_and_erasure(german: Maywe, tmp_path: Path) -> None:
+    event_id = await give(german)
+    kept = await receipt(german, event_id)
+    await german.choose(ADA, {**GIVE, "choice": "withdraw", "explicit": False})
+    customer = {"type": "customer", "id": "c-1"}
+    await german.choose(customer, {"purpose": "ads", "choice": "refuse"})
+    await german.http.post(f"/v1/subjects/{await german.find(customer)}/identifiers", json=ADA)
+    assert await receipt(german, event_id) == kept
+    assert await verify(german, tmp_path, kept) == ""
+    erased = await german.http.post(f"/v1/subjects/{await german.find(ADA)}/erasure", json={})
+    assert erased.status_code == 200
+    assert (await german.http.get(f"/v1/events/{event_id}/receipt")).status_code == 410
+    assert await verify(german, tmp_path, kept) == ""
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        ("purpose", "title"),
+        ("notice", "version"),
+        ("wording",),
+        ("occurred_at",),
+        ("subject_id",),
+        ("type",),
+        ("evidence", "evidence", "wording"),
+        ("chain", "digest"),
+        ("chain", "entry"),
+        ("event_id",),
+    ],
+    ids="/".join,
+)
+async def test_nothing_in_a_receipt_can_be_altered_unnoticed(
+    german: Maywe, tmp_path: Path, path: tuple[str, ...]
+) -> None:
+    altered = copy.deepcopy(await receipt(german, await give(german)))
+    place = altered
+    for step in path[:-1]:
+        place = place[step]
+    place[path[-1]] += "x"
+    assert "the receipt does not hold" in await verify(german, tmp_path, altered)
+
+
+async def test_evidence_can_be_neither_left_out_nor_invented(german: Maywe, tmp_path: Path) -> None:
+    told = await receipt(german, await give(german))
+    assert "is missing" in await verify(german, tmp_path, told | {"evidence": None, "wording": None})
+    bare = await german.choose({"type": "customer", "id": "c-2"}, {"purpose": "ads", "choice": "refuse"})
+    plain = await receipt(german, bare["events"][0]["event_id"])
+    invented = plain | {"evidence": {"evidence": {"wording": "I agree"}}, "wording": "I agree"}
+    assert "was not recorded" in await verify(german, tmp_path, invented)
+
+
+async def test_a_receipt_of_a_later_notice_does_not_change_an_earlier_one(german: Maywe, shop: dict[str, Any]) -> None:
+    refusal = await german.choose(ADA, {"purpose": "offers", "choice": "refuse"})
+    event_id = refusal["events"][0]["event_id"]
+    kept = await receipt(german, event_id)
+    assert kept["purpose"]["title"] == "Offers and news"
+    renamed = copy.deepcopy(shop) | {"version": "next", "effective_from": "2026-01-02T00:00:00Z"}
+    renamed["purposes"]["offers"]["title"] = "Renamed"
+    await german.publish(renamed)
+    assert await receipt(german, event_id) == kept
+
+
+async def test_there_are_receipts_only_of_what_happened_to_people(german: Maywe) -> None:
+    for event_id in ("evt_none", await _catalogue_event(german)):
+        answer = await german.http.get(f"/v1/events/{event_id}/receipt")
+        assert answer.status_code == 404
+        assert answer.json()["type"] == "urn:maywe:problem:unknown-event"
+
+
+async def _catalogue_event(maywe: Maywe) -> str:
+    async with maywe.store.database.read() as connection:
+        return next(e.event_id for e in [e async for e in ledger.everything(connection)] if e.subject_id is None)
+
+
+async def test_a_receipt_needs_a_key_that_may_read_subjects(german: Maywe) -> None:
+    headers = {"Authorization": f"Bearer {await german.key('check', 'choices')}"}
+    answer = await german.http.get(f"/v1/events/{await give(german)}/receipt", headers=headers)
+    assert answer.status_code == 403
