@@ -231,10 +231,10 @@ async def verify(connection: AsyncConnection, *, after: Link = START, through: S
     end, end_digest, last_position = (
         await connection.execute(select(ledger_head.c.position, ledger_head.c.digest, last))
     ).one()
-    at, signed = (
-        after,
-        {position: {link.digest for link in through if link.position == position} for position, _ in through},
-    )
+    at = after
+    signed: dict[int, set[bytes]] = {}
+    for link in through:
+        signed.setdefault(link.position, set()).add(link.digest)
     async for row in _rows(connection, after=at.position, until=end):
         fault = _fault_between(at, row)
         if fault is not None:
