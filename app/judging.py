@@ -88,6 +88,8 @@ def _of_scope(choice: Choice, pointer: str) -> Iterator[Fault]:
 def _of_asking(choice: Choice, pointer: str, judge: Catalogue | None, given: _Given) -> Iterator[Fault]:
     if choice.choice == "give":
         yield from _of_evidence(given)
+        if judge is None and given.notice is not None:
+            return  # that there is no such notice is a fault of its own
     purpose = judge.purposes.get(choice.purpose or "") if judge is not None else None
     if purpose is None:
         yield _unknown_purpose(pointer)

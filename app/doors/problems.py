@@ -154,9 +154,14 @@ def _unreadable(request: Request) -> JSONResponse:
 
 def faults_of(found: Iterable[dict[str, Any]], body: Any) -> list[Fault]:
     """Validation errors as faults: a JSON pointer into the body, or the name of the parameter; never a value."""
-    return [Fault(_pointer(e, body), e["type"].replace("_", "-"), _sentence(e)) for e in found]
+    return [Fault(_pointer(e, body), _code(e["type"]), _sentence(e)) for e in found]
 
 
+def _code(kind: str) -> str:
+    return "object-type" if _SENTENCES.get(kind) is _OBJECT else kind.replace("_", "-")
+
+
+_OBJECT = "This is an object."
 # Only these of the validator's own messages, and those of this project, are known to hold nothing that was sent.
 _SENTENCES = {
     "missing": "This is required.",
@@ -168,9 +173,9 @@ _SENTENCES = {
     "string_pattern_mismatch": "This has the form {pattern}",
     "bool_type": "This is true or false.",
     "list_type": "This is a list.",
-    "dict_type": "This is an object.",
-    "model_type": "This is an object.",
-    "model_attributes_type": "This is an object.",
+    "dict_type": _OBJECT,
+    "model_type": _OBJECT,
+    "model_attributes_type": _OBJECT,
     "too_short": "This has {min_length} items at least.",
     "too_long": "This has {max_length} items at most.",
     "literal_error": "This is {expected}.",
