@@ -66,7 +66,7 @@ async def publish(store: Store, document: dict[str, Any], *, now: datetime) -> p
 
 async def dry_run(store: Store, document: dict[str, Any], *, now: datetime) -> publishing.DryRun:
     """What publishing a document would change."""
-    async with store.database.view() as connection:
+    async with store.database.long_view() as connection:
         return await publishing.dry_run(connection, store, document, now=now)
 
 

@@ -11,11 +11,12 @@ from typing import Any
 import click
 import uvicorn
 
-from app import administering, documents, metrics, publishing
+from app import administering, metrics, publishing
 from app.commands import proof
 from app.commands.working import require_schema, settings_or_fail, with_store
 from app.decision.period import after, parse_period
-from app.decision.refusal import Invalid
+from app.decision.refusal import Invalid, Unreadable
+from app.documents import read_document
 from app.main import create_app
 from app.scopes import SCOPES
 from app.settings import Settings
@@ -72,7 +73,7 @@ def _found(settings: Settings, url: str, *, demo: bool) -> None:
 
     async def begin(store: Store) -> str:
         now = datetime.now(UTC)
-        document = publishing.read_document(_bundled(), is_yaml=True)
+        document = read_document(_bundled(), is_yaml=True)
         await administering.publish(store, document, now=now)
         if demo:
             await administering.add_sample_people(store, now=now)
@@ -171,9 +172,9 @@ _FILE = click.argument("file", type=click.Path(exists=True, dir_okay=False, path
 
 def _read(file: Path) -> dict[str, Any]:
     try:
-        return publishing.read_document(file.read_bytes(), is_yaml=file.suffix != ".json")
-    except documents.Unreadable:
-        raise click.ClickException(f"{file} is neither JSON nor YAML, or no object") from None
+        return read_document(file.read_bytes(), is_yaml=file.suffix != ".json")
+    except Unreadable as unreadable:
+        raise click.ClickException(f"{file}: {unreadable.detail}") from None
 
 
 @catalogue.command("lint")

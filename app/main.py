@@ -52,10 +52,12 @@ def create_app(settings: Settings) -> FastAPI:
         work = (
             [watch.run] if settings.is_sqlite else [watch.run, watch.say, partial(watch.listen, settings.database_url)]
         )
-        async with background.kept_up(*work):
-            with background.told_of_the_end(watch.stop):
-                yield
-        await database.close()
+        try:
+            async with background.kept_up(*work):
+                with background.told_of_the_end(watch.stop):
+                    yield
+        finally:
+            await database.close()
 
     app = FastAPI(
         title="Maywe",

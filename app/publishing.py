@@ -1,8 +1,9 @@
-"""Publishing a catalogue: read, linted, compared, put in force. A published version never changes."""
+"""Publishing a catalogue: linted, compared, put in force. A published version never changes."""
 
 import hashlib
 import json
-from datetime import UTC, date, datetime
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from pydantic import ValidationError
@@ -13,12 +14,13 @@ from app.decision.catalogue import Catalogue, Timeline
 from app.decision.difference import Difference, difference
 from app.decision.lint import Finding, lint, lint_change
 from app.decision.refusal import Conflicting, Fault, Invalid
-from app.documents import Unreadable, read_json, read_yaml
+from app.decision.standing import standing
+from app.documents import written
 from app.storage import catalogue as shelf
 from app.storage import ledger, subjects
 from app.storage.catalogue import Published
 from app.storage.ledger import Entry
-from app.storage.store import DOCUMENT, Store
+from app.storage.store import DOCUMENT, Store, document_of
 
 
 class Publication(NamedTuple):
@@ -31,30 +33,10 @@ class Publication(NamedTuple):
     created: bool
 
 
-def read_document(text: bytes, *, is_yaml: bool) -> dict[str, Any]:
-    """A document from JSON or YAML text. Raises Unreadable."""
-    document = read_yaml(text) if is_yaml else read_json(text)
-    try:
-        json.dumps(document, default=_plain, allow_nan=False).encode()
-    except (ValueError, TypeError, RecursionError) as error:
-        raise Unreadable from error
-    if not isinstance(document, dict):
-        raise Unreadable
-    return document
-
-
-def _plain(value: object) -> str:
-    if isinstance(value, datetime):
-        return (value if value.tzinfo else value.replace(tzinfo=UTC)).isoformat()
-    if isinstance(value, date):
-        return value.isoformat()
-    raise TypeError("not a value of JSON")
-
-
 def parse(document: dict[str, Any]) -> Catalogue:
     """The catalogue a document describes. Raises Invalid with every place where its shape is wrong."""
     try:
-        catalogue = DOCUMENT.validate_json(json.dumps(document, default=_plain), strict=True)
+        catalogue = DOCUMENT.validate_json(written(document), strict=True)
     except ValidationError as error:
         raise Invalid(
             *(_shape_fault(dict(found)) for found in error.errors(include_input=False, include_url=False))
@@ -82,23 +64,29 @@ async def publish(
     serial = await shelf.take_head(connection)
     head = await ledger.head(connection)
     timeline = await store.timeline(connection, head)
-    existing = await _existing(connection, document)
+    earlier = await shelf.published(connection)
+    now = max([now, *(version.published_at for version in earlier)])  # publications come one by one
+    existing = _existing(earlier, document)
     if existing is not None:
         return Publication(existing.version, existing.published_at, head.revision, [], created=False)
     catalogue = parse(document)
     warnings = await _judge(connection, catalogue, timeline, now)
     version = _published(document, catalogue, serial + 1, now)
     await shelf.add(connection, version)
-    position, digest = await ledger.reserve(connection, 1)
-    entry = _entry(version, catalogue, position + 1, key_id)
+    ended, digest = await ledger.reserve(connection, 1)
+    entry = _entry(version, catalogue, ended.position + 1, key_id)
     await ledger.append(connection, [entry], digest=digest)
-    return Publication(version.version, now, head._replace(position=position + 1).revision, warnings, created=True)
+    return Publication(version.version, now, ended._replace(position=entry.position).revision, warnings, created=True)
 
 
-async def _existing(connection: AsyncConnection, document: dict[str, Any]) -> Published | None:
-    """The version of that name with the same content, if it was published. Raises Conflicting for other content."""
-    existing = next((p for p in await shelf.published(connection) if p.version == document.get("version")), None)
-    if existing is not None and existing.content_digest != content_digest(document):
+def _existing(earlier: Iterable[Published], document: dict[str, Any]) -> Published | None:
+    """The version of that name with the same content, as it was sent or as it is read back with its `effective_from`.
+    Raises Conflicting for other content."""
+    existing = next((version for version in earlier if version.version == document.get("version")), None)
+    if existing is None:
+        return None
+    same = {existing.content_digest, content_digest(document_of(existing))}
+    if content_digest(document) not in same:
         detail = "This version was published with other content, and never changes; publish a new version."
         raise Conflicting("version-exists", detail)
     return existing
@@ -118,15 +106,15 @@ async def _judge(connection: AsyncConnection, catalogue: Catalogue, timeline: Ti
     return [f for f in found if f.level == "warning"]
 
 
-def content_digest(document: dict[str, Any]) -> str:
+def content_digest(document: Mapping[str, object]) -> str:
     """By what two documents are the same content: SHA-256 of the canonical JSON, in hex."""
-    plain = json.loads(json.dumps(document, default=_plain))
+    plain = json.loads(written(document))
     return hashlib.sha256(crypto.canonical_json(plain)).hexdigest()
 
 
 def _published(document: dict[str, Any], catalogue: Catalogue, serial: int, now: datetime) -> Published:
     start = catalogue.effective_from or now
-    text = json.dumps({**document, "effective_from": start.isoformat().replace("+00:00", "Z")}, default=_plain)
+    text = written({**document, "effective_from": start.isoformat().replace("+00:00", "Z")})
     return Published(serial, catalogue.version, content_digest(document), start, now, text)
 
 
@@ -152,12 +140,29 @@ class DryRun(NamedTuple):
 
 
 async def dry_run(connection: AsyncConnection, store: Store, document: dict[str, Any], *, now: datetime) -> DryRun:
-    """What publishing a document would change, without doing it. Raises what publishing would raise."""
-    existing = await _existing(connection, document)
+    """What publishing a document would change, from a connection that holds one snapshot. Raises what publishing would
+    raise."""
+    existing = _existing(await shelf.published(connection), document)
     if existing is not None:
         return DryRun(existing.version, Difference(), 0, [])
     timeline = await store.timeline(connection, await ledger.head(connection))
     catalogue = parse(document)
     warnings = await _judge(connection, catalogue, timeline, now)
-    outdated = await subjects.count_given(connection, catalogue.material_changes)
-    return DryRun(catalogue.version, difference(timeline.judging(now), catalogue), outdated, warnings)
+    changes = difference(timeline.judging(now), catalogue)
+    outdated = await _standing_consents(connection, timeline, changes.newly_material, now)
+    return DryRun(catalogue.version, changes, outdated, warnings)
+
+
+async def _standing_consents(
+    connection: AsyncConnection, timeline: Timeline, purposes: Sequence[str], now: datetime
+) -> int:
+    """How many consents to some purposes stand now: neither expired nor outdated already."""
+    if not purposes:
+        return 0
+    count = 0
+    async for state in subjects.states(connection):
+        for purpose in purposes:
+            for channel in state.standings.get(purpose, ()):
+                found = standing(state, purpose, channel or None, timeline=timeline, now=now)
+                count += found.status == "given"
+    return count

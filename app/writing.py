@@ -202,13 +202,15 @@ class Unit:
         _look_ahead(self._drafts)
         for draft in self._drafts:
             await self._seal(draft)
-        before, digest = await ledger.reserve(self.connection, len(self._drafts))
+        ended, digest = await ledger.reserve(self.connection, len(self._drafts))
+        if ended.catalogue_serial != self.head.catalogue_serial:
+            raise Conflict  # judged by a catalogue that is not the last any more
         for state in self._states.values():
-            fold.renumber(state, _DRAFTED, before + 1)
+            fold.renumber(state, _DRAFTED, ended.position + 1)
             await subjects.save(self.connection, state)
-        entries = [self._entry(draft, before + n) for n, draft in enumerate(self._drafts, start=1)]
+        entries = [self._entry(draft, ended.position + n) for n, draft in enumerate(self._drafts, start=1)]
         await ledger.append(self.connection, entries, digest=digest)
-        return self.head._replace(position=before + len(entries)).revision
+        return ended._replace(position=ended.position + len(entries)).revision
 
     async def _seal(self, draft: Draft) -> None:
         if draft.sealed and draft.subject_id is not None:

@@ -1,5 +1,6 @@
 """The catalogue over HTTP: read by every caller, published by few."""
 
+import asyncio
 import hashlib
 from typing import Annotated, Any
 
@@ -9,8 +10,9 @@ from fastapi.responses import Response as HttpResponse
 from sqlalchemy.ext.asyncio import AsyncConnection
 from starlette.exceptions import HTTPException
 
-from app import documents, publishing
+from app import publishing
 from app.decision.refusal import Unknown
+from app.documents import read_document
 from app.doors.dependencies import TheReading, TheWrite, encoded, scoped
 from app.doors.problems import ErrorItem, responses
 from app.doors.strict import StrictRoute
@@ -143,16 +145,18 @@ async def version(
 async def publish(
     request: HttpRequest,
     write: TheWrite,
+    reading: TheReading,
     dry_run: Annotated[bool, Query(description="Only say what would change.")] = False,
 ) -> HttpResponse:
     """Refused with every lint finding; a published version never changes."""
     document = await _read(request)
+    if dry_run:
+        async with reading.begin_long() as (connection, _):
+            return encoded(_dry(await publishing.dry_run(connection, reading.store, document, now=reading.now)))
 
     async def work(connection: AsyncConnection) -> tuple[int, dict[str, Any]]:
-        store = write.caller.store
-        if dry_run:
-            return 200, _dry(await publishing.dry_run(connection, store, document, now=write.now))
-        published = await publishing.publish(connection, store, document, now=write.now, key_id=write.caller.key_id)
+        caller = write.caller
+        published = await publishing.publish(connection, caller.store, document, now=write.now, key_id=caller.key_id)
         return 201 if published.created else 200, _published(published)
 
     return await write.perform_on_connection(work, 201)
@@ -162,10 +166,8 @@ async def _read(request: HttpRequest) -> dict[str, Any]:
     media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media not in ("application/json", *_YAML):
         raise HTTPException(415)
-    try:
-        return publishing.read_document(await request.body(), is_yaml=media in _YAML)
-    except documents.Unreadable:
-        raise HTTPException(400) from None
+    text = await request.body()
+    return await asyncio.to_thread(read_document, text, is_yaml=media in _YAML)  # a large one takes seconds
 
 
 def _published(published: publishing.Publication) -> dict[str, Any]:

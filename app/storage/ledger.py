@@ -52,16 +52,15 @@ async def head(connection: AsyncConnection) -> Head:
     return Head(*(await connection.execute(select(*HEAD))).one())
 
 
-async def reserve(connection: AsyncConnection, count: int) -> tuple[int, bytes]:
+async def reserve(connection: AsyncConnection, count: int) -> tuple[Head, bytes]:
     """Take the next positions, holding the head until commit; to be called after the subjects' rows were taken, so that
-    positions follow commit order. Returns the last position taken before and the digest there."""
+    positions follow commit order. Returns where the ledger ended before, and the digest there."""
     statement = (
-        update(ledger_head)
-        .values(position=ledger_head.c.position + count)
-        .returning(ledger_head.c.position, ledger_head.c.digest)
+        update(ledger_head).values(position=ledger_head.c.position + count).returning(*HEAD, ledger_head.c.digest)
     )
-    position, digest = (await connection.execute(statement)).one()
-    return position - count, digest
+    *taken, digest = (await connection.execute(statement)).one()
+    ended = Head(*taken)
+    return ended._replace(position=ended.position - count), digest
 
 
 async def append(connection: AsyncConnection, entries: Sequence[Entry], *, digest: bytes) -> None:

@@ -369,15 +369,3 @@ async def states(connection: AsyncConnection) -> AsyncIterator[State]:
         if len(page) < _PAGE:
             return
         last = page[-1].subject_id
-
-
-async def count_given(connection: AsyncConnection, purposes: Sequence[str]) -> int:
-    """How many standings of some purposes say given."""
-    if not purposes:
-        return 0
-    return sum(
-        [
-            sum(standing.status == "given" for p in purposes for standing in state.standings.get(p, {}).values())
-            async for state in states(connection)
-        ]
-    )

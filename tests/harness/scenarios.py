@@ -108,7 +108,7 @@ class Scenario:
         request |= {key: body.pop(key) for key in _CIRCUMSTANCES if key in body}
         if at is not None:
             request["occurred_at"] = at
-        notice = body.pop("notice", self.stage.notice_at(at))
+        notice = body.pop("notice") if "notice" in body else self.stage.notice_at(at)
         if notice != "none":
             request["notice"] = notice
         await self._record("/v1/choices", request, body)
@@ -186,7 +186,8 @@ class Scenario:
     # The catalogue
 
     async def _publish(self, body: dict[str, Any]) -> None:
-        await self.stage.replace(merged(self.stage.catalogue, body))
+        effective_from = body.get("effective_from", "-PT0S")
+        await self.stage.replace(merged(self.stage.catalogue, body), effective_from=effective_from)
 
     async def _catalogue(self, body: dict[str, Any]) -> None:
         version = body.pop("version", None)

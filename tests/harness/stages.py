@@ -44,13 +44,10 @@ class Stage:
         await self._publish(self.base)
         return self
 
-    async def replace(self, document: dict[str, Any]) -> None:
-        """Publish a document as the next version, in force from now, or from the duration before now that it names."""
-        named = (
-            document["effective_from"] if document["effective_from"] != self.catalogue["effective_from"] else "-PT0S"
-        )
+    async def replace(self, document: dict[str, Any], *, effective_from: str) -> None:
+        """Publish a document as the next version."""
         version = f"{self.base['version']}+{len(self._notices)}"
-        await self._publish({**document, "version": version, "effective_from": instant(named)})
+        await self._publish({**document, "version": version, "effective_from": instant(effective_from)})
 
     async def _publish(self, document: dict[str, Any]) -> None:
         await self.maywe.publish(document)
@@ -85,8 +82,10 @@ class Stages:
     async def stage(self, engine: str, base: dict[str, Any], *, alone: bool) -> AsyncGenerator[Stage]:
         """The stage for a catalogue; a fresh one for who wants to be alone, because published versions stay."""
         if alone:
-            async with in_process(self._databases.make(engine)) as maywe:
+            url = self._databases.make(engine)
+            async with in_process(url) as maywe:
                 yield await Stage(maywe, base, self._databases).open()
+            self._databases.drop(url)
             return
         key = (engine, base["version"])
         if key not in self._shared:
