@@ -29,9 +29,9 @@ def read_yaml(octets: bytes) -> Any:
         mark = error.problem_mark or error.context_mark
         place = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         said = str(error.problem) if isinstance(error, _Ambiguous) else "The text is no YAML"
-        raise _unreadable(f"{said}{place}.") from error
+        raise _unreadable(f"{said}{place}.", is_yaml=True) from error
     except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
-        raise _unreadable("The text is no YAML.") from error
+        raise _unreadable("The text is no YAML.", is_yaml=True) from error
 
 
 def read_document(octets: bytes, *, is_yaml: bool) -> dict[str, Any]:
@@ -40,9 +40,9 @@ def read_document(octets: bytes, *, is_yaml: bool) -> dict[str, Any]:
     try:
         written(document)
     except (ValueError, TypeError, RecursionError) as error:
-        raise _unreadable("The text holds what JSON has no words for.") from error
+        raise _unreadable("The text holds what JSON has no words for.", is_yaml=is_yaml) from error
     if not isinstance(document, dict):
-        raise _unreadable("The text is no object.")
+        raise _unreadable("The text is no object.", is_yaml=is_yaml)
     return document
 
 
@@ -60,8 +60,8 @@ def _plain(value: object) -> str:
     raise TypeError("not a value of JSON")
 
 
-def _unreadable(detail: str) -> Unreadable:
-    return Unreadable("unreadable-document", detail)
+def _unreadable(detail: str, *, is_yaml: bool = False) -> Unreadable:
+    return Unreadable("unreadable-yaml" if is_yaml else "unreadable-json", detail)
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
