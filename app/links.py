@@ -171,6 +171,11 @@ def _fault_of_words(wanted: Wanted) -> Fault | None:
     if wanted.campaign is not None and len(wanted.campaign.encode()) > CAMPAIGN_LENGTH:
         detail = f"A campaign has at most {CAMPAIGN_LENGTH} octets in UTF-8, so that the token stays short."
         return Fault("/campaign", "campaign-too-long", detail)
-    if wanted.language is not None and not (len(wanted.language) == 2 and wanted.language.isascii()):
+    if wanted.language is not None and not is_language(wanted.language):
         return Fault("/language", "invalid-language", "A language of the pages is two letters, such as de.")
     return None
+
+
+def is_language(text: str) -> bool:
+    """Whether a text has the form of a language of the pages (ISO 639-1)."""
+    return len(text) == 2 and text.isascii() and text.isalpha() and text.islower()

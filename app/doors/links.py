@@ -1,4 +1,4 @@
-"""Links for mails, minted up to 1,000 at a time."""
+"""Links for mails, made up to 1,000 at a time, and for people who are signed in."""
 
 from typing import Any
 
@@ -9,19 +9,20 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.decision.refusal import Fault, Invalid, Refusal
 from app.describing import reached_on
-from app.doors.dependencies import JSON_BODY, Reading, TheReading, encoded, scoped
+from app.doors.dependencies import JSON_BODY, Reading, TheReading, TheWrite, encoded, scoped
 from app.doors.problems import ErrorItem, responses
 from app.doors.strict import StrictRoute
-from app.doors.words import Key, NamedSubject, Response, Text
+from app.doors.words import Instant, Key, NamedSubject, Response, Text
 from app.doors.words import Request as Body
-from app.links import Made, Minter, Wanted
-from app.writing import no_catalogue
+from app.links import Made, Minter, Wanted, is_language
+from app.preferring import VALID_FOR, Session, write_session
+from app.writing import Unit, no_catalogue
 
 router = APIRouter(
     prefix="/v1",
     route_class=StrictRoute,
     tags=["links"],
-    responses=responses(400, 401, 403, 404, 410, 413, 415, 422, 503),
+    responses=responses(400, 401, 403, 404, 409, 410, 413, 415, 422, 503),
 )
 
 
@@ -89,6 +90,43 @@ async def unsubscribe_links(body: LinksRequest, request: Request, reading: TheRe
     if len(refused) == len(made):
         raise _together(refused)
     return encoded({"links": [_told(item) for item in made]})
+
+
+class PreferencesRequest(Body):
+    """Who is signed in."""
+
+    subject: NamedSubject = Field(examples=[{"type": "customer", "id": "c-42"}])
+    language: str | None = Field(default=None, description="Of the page: en or de.", examples=["en"])
+
+
+class PreferencesResponse(Response):
+    """The address of the page, for this person only, and when it ends."""
+
+    url: str
+    expires_at: Instant
+
+
+@router.post(
+    "/preference-links",
+    response_model=PreferencesResponse,
+    summary="Make a link to the preferences of somebody who is signed in",
+    dependencies=[scoped("links"), JSON_BODY],
+)
+async def preference_links(body: PreferencesRequest, request: Request, write: TheWrite) -> HttpResponse:
+    """The page shows what the person chose and lets them turn things on as well, so hand it to nobody else. It ends
+    after half an hour. Somebody of whom nothing is on file becomes a subject."""
+    public_url = request.app.state.settings.public_url
+    if body.language is not None and not is_language(body.language):
+        raise Invalid(Fault("/language", "invalid-language", "A language of the page is two letters, such as de."))
+
+    async def make(unit: Unit) -> dict[str, Any]:
+        state = await unit.hold(body.subject.as_subject())
+        await unit.finish()
+        expires_at = (unit.now + VALID_FOR).replace(microsecond=0)
+        token = write_session(unit.store.secrets, Session(state.subject_id, expires_at, body.language))
+        return {"url": f"{public_url}/preferences/{token}", "expires_at": expires_at}
+
+    return await write.perform(make, 200)
 
 
 async def _make(

@@ -123,22 +123,25 @@ def _contact(contact: str) -> Markup:
 
 
 def shown(catalogue: Catalogue, purpose: str, channel: str | None, language: str) -> Shown:
-    """A purpose in a language, on a channel."""
+    """A purpose in a language, and on which of its channels if it has several."""
     words = catalogue.wording(purpose, language)
-    said = messages(language)
-    return Shown(
-        words.title or purpose,
-        words.description,
-        said["channel"][channel] if channel else None,
-        _other_language(catalogue, purpose, language),
-    )
+    has_several = len(catalogue.purposes[purpose].channels or ()) > 1
+    named = messages(language)["channel"][channel] if channel and has_several else None
+    return Shown(words.title or purpose, words.description, named, _other_language(catalogue, purpose, language))
 
 
 def all_marketing(channel: str | None, language: str) -> Shown:
     """All marketing, on a channel or on all of them."""
+    whole = scope("all_marketing", language)
     said = messages(language)
-    title = said["all_marketing_on"].format(channel=said["channel"][channel]) if channel else said["all_marketing"]
-    return Shown(title, said["all_marketing_description"], None)
+    on_channel = said["all_marketing_on"].format(channel=said["channel"][channel]) if channel else whole.title
+    return whole._replace(title=on_channel)
+
+
+def scope(name: str, language: str) -> Shown:
+    """A scope, in full."""
+    said = messages(language)
+    return Shown(said[name], said[f"{name}_description"], None)
 
 
 def services(catalogue: Catalogue, language: str) -> list[Shown]:

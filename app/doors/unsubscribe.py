@@ -17,7 +17,7 @@ from app.recording import Circumstances
 from app.storage import ledger
 from app.storage.database import Unavailable
 from app.storage.store import Store
-from app.unsubscribing import ALL, BY_LINK, Stopped, choice_of, read_undo, stop, undo, write_undo
+from app.unsubscribing import ALL, Stopped, choice_of, read_undo, stop, undo, write_undo
 from app.writing import Unit
 
 router = APIRouter(prefix="/u", tags=["unsubscribe"], default_response_class=HTMLResponse)
@@ -82,9 +82,7 @@ class Visit:
         return pages.page("undone.html", self._language, catalogue=timeline.judging(self._now), undone=undone)
 
     def _how(self, link: Link, method: str) -> Circumstances:
-        evidence = {"campaign": link.campaign, "user_agent": visits.user_agent_family(self._request)}
-        told = {name: value for name, value in evidence.items() if value is not None}
-        return Circumstances(BY_LINK, method=method, actor_kind="subject", evidence=told or None)
+        return visits.how_it_came(self._request, method, campaign=link.campaign)
 
     def _page(self, template: str, link: Link, timeline: Timeline, *, stops_all: bool, **values: Any) -> HTMLResponse:
         catalogue = timeline.judging(self._now)

@@ -13,7 +13,9 @@ from starlette.requests import ClientDisconnect
 
 from app.decision.catalogue import Catalogue
 from app.doors.pages import HEADERS, language_of, page
+from app.recording import Circumstances
 from app.storage.store import Store
+from app.unsubscribing import BY_LINK
 
 ANSWERS: dict[int | str, dict[str, Any]] = {
     404: {"description": "The token was not made here; nothing was looked up", "content": {"text/html": {}}},
@@ -112,6 +114,13 @@ def failure(
         problem=problem,
         retry=status == 503,
     )
+
+
+def how_it_came(request: Request, method: str, **evidence: Any) -> Circumstances:
+    """The circumstances of what somebody does on a page or through a mail client, who is taken to be the person."""
+    told = {"user_agent": user_agent_family(request), **evidence}
+    kept = {name: value for name, value in told.items() if value is not None}
+    return Circumstances(BY_LINK, method=method, actor_kind="subject", evidence=kept or None)
 
 
 def last_known(store: Store) -> Catalogue | None:

@@ -6,15 +6,11 @@ from typing import Any, Self
 
 import httpx
 
-from app.scopes import SCOPES
-
 _NUMBERS = itertools.count()
 
 
 class Website:
     """A client of a running server, whose key has every scope."""
-
-    SCOPES = SCOPES
 
     def __init__(self, address: str, key: str, database_url: str) -> None:
         self.address = address
@@ -29,9 +25,6 @@ class Website:
     def __exit__(self, *_: object) -> None:
         self.api.close()
         self.open.close()
-
-    def publish(self, document: dict[str, Any]) -> None:
-        assert self.api.put("/v1/catalogue", json=document).status_code in (200, 201)
 
     def post(self, path: str, body: dict[str, Any], status: int) -> Any:
         answer = self.api.post(path, json=body)
