@@ -2,7 +2,8 @@
 
 import asyncio
 import hashlib
-from typing import Annotated, Any
+import json
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Header, Query
 from fastapi import Request as HttpRequest
@@ -10,7 +11,7 @@ from fastapi.responses import Response as HttpResponse
 from sqlalchemy.ext.asyncio import AsyncConnection
 from starlette.exceptions import HTTPException
 
-from app import publishing
+from app import linked_data, processing_record, publishing
 from app.decision.refusal import Unknown
 from app.documents import read_document
 from app.doors.dependencies import TheReading, TheWrite, encoded, scoped
@@ -23,6 +24,8 @@ from app.writing import no_catalogue
 
 router = APIRouter(prefix="/v1/catalogue", route_class=StrictRoute, tags=["catalogue"], responses=responses(401, 503))
 
+LINKED_DATA = "application/ld+json"
+_AS_FILE = {"Content-Disposition": 'attachment; filename="processing-record.csv"'}
 _YAML = ("application/yaml", "application/x-yaml", "text/yaml")
 
 
@@ -68,16 +71,33 @@ class DryRunResponse(Response):
 
 
 @router.get(
-    "", response_model=dict[str, Any], summary="The catalogue in force", responses={304: {"description": "Not changed"}}
+    "",
+    response_model=dict[str, Any],
+    summary="The catalogue in force",
+    responses={
+        200: {"description": "The document", "content": {LINKED_DATA: {"schema": {"type": "object"}}, "text/csv": {}}},
+        304: {"description": "Not changed"},
+    },
 )
-async def current(reading: TheReading, if_none_match: Annotated[str | None, Header()] = None) -> HttpResponse:
-    """The document as it was published, with the `effective_from` it got."""
+async def current(
+    reading: TheReading,
+    if_none_match: Annotated[str | None, Header()] = None,
+    format: Annotated[
+        Literal["dpv", "ropa"] | None,
+        Query(description="`dpv`: JSON-LD in the terms of DPV 2.3. `ropa`: the Art. 30 record as CSV."),
+    ] = None,
+) -> HttpResponse:
+    """The document as it was published, with the `effective_from` it got; or drawn from it, another form."""
     async with reading.begin() as (connection, head):
         timeline = await reading.store.timeline(connection, head)
         in_force = timeline.in_force(reading.now)
         published = await reading.store.published(connection)
     if in_force is None:
         raise no_catalogue()
+    if format == "dpv":
+        return HttpResponse(json.dumps(linked_data.of_catalogue(in_force)), media_type=LINKED_DATA)
+    if format == "ropa":
+        return HttpResponse(processing_record.as_csv(in_force), media_type="text/csv", headers=_AS_FILE)
     return _document(next(p for p in published if p.version == in_force.version), if_none_match)
 
 

@@ -8,9 +8,10 @@ from fastapi.responses import Response as HttpResponse
 from app import checkpoints, receipts
 from app.doors.dependencies import TheReading, TheStore, encoded, scoped
 from app.doors.problems import responses
+from app.doors.strict import StrictRoute
 from app.doors.words import Instant, Response
 
-router = APIRouter(tags=["proof"])
+router = APIRouter(route_class=StrictRoute, tags=["proof"])
 
 EventId = Annotated[str, Path(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9_-]+$", examples=["evt_q7n3"])]
 

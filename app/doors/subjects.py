@@ -3,11 +3,11 @@
 from datetime import date
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Header, Path, Query
 from fastapi.responses import Response as HttpResponse
 from pydantic import Field
 
-from app import describing, linking
+from app import access, describing, linking
 from app.addressing import Subject
 from app.doors.dependencies import JSON_BODY, TheReading, TheWrite, encoded, scoped
 from app.doors.problems import responses
@@ -19,6 +19,7 @@ router = APIRouter(
     prefix="/v1/subjects", route_class=StrictRoute, tags=["subjects"], responses=responses(401, 403, 404, 422, 503)
 )
 
+LINKED_DATA = "application/ld+json"
 _READ, _MANAGE = scoped("subjects:read"), scoped("subjects:manage")
 SubjectId = Annotated[str, Path(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9_-]+$", examples=["sub_q7n3"])]
 IdentifierId = Annotated[str, Path(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9_-]+$", examples=["idn_q7n3"])]
@@ -199,6 +200,29 @@ async def events(
     async with reading.begin() as (connection, _):
         page = await describing.history_of(connection, reading.store, subject_id, after=after, limit=limit)
     return encoded({"events": page.entries, "next": page.next, "has_more": page.has_more})
+
+
+@router.get(
+    "/{subject_id}/export",
+    response_model=dict[str, Any],
+    summary="Everything held about a person",
+    dependencies=[_READ],
+    responses=responses(410)
+    | {200: {"description": "Everything held", "content": {LINKED_DATA: {"schema": {"type": "object"}}}}},
+)
+async def export(
+    subject_id: SubjectId, reading: TheReading, accept: Annotated[str | None, Header()] = None
+) -> HttpResponse:
+    """For the person (Art. 15, 20). `Accept: application/ld+json` gives consent records (ISO/IEC TS 27560) in the terms
+    of the W3C Data Privacy Vocabulary 2.3."""
+    linked = LINKED_DATA in (accept or "")
+    told = access.consent_records if linked else access.export
+    async with reading.begin() as (connection, _):
+        content = await told(connection, reading.store, subject_id, now=reading.now)
+    answer = encoded(content, headers={"Vary": "Accept"})
+    if linked:
+        answer.headers["Content-Type"] = LINKED_DATA
+    return answer
 
 
 @router.post(
