@@ -201,9 +201,11 @@ def _postgres_engine(url: str, *, pool_size: int, max_overflow: int) -> AsyncEng
     )
 
     @event.listens_for(engine.sync_engine, "checkout")
-    def look(connection: Any, _record: Any, _proxy: Any) -> None:
+    def look(connection: Any, record: Any, _proxy: Any) -> None:
         driver = connection.driver_connection
-        if driver.closed or _hung_up(driver.fileno()):
+        was_idle = "was_used" in record.info  # a new one is not looked at: what it meets is an error like any other
+        record.info["was_used"] = True
+        if was_idle and (driver.closed or _hung_up(driver.fileno())):
             raise DisconnectionError
 
     return engine
