@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from pydantic import ValidationError
@@ -114,7 +114,7 @@ def content_digest(document: Mapping[str, object]) -> str:
 
 def _published(document: dict[str, Any], catalogue: Catalogue, serial: int, now: datetime) -> Published:
     start = catalogue.effective_from or now
-    text = written({**document, "effective_from": start.isoformat().replace("+00:00", "Z")})
+    text = written({**document, "effective_from": start.astimezone(UTC).isoformat().replace("+00:00", "Z")})
     return Published(serial, catalogue.version, content_digest(document), start, now, text)
 
 

@@ -65,8 +65,9 @@ class Unit:
 
     @property
     def catalogue(self) -> Catalogue:
-        """The version in force now, else the earliest."""
-        catalogue = self.timeline.judging(self.now)
+        """The version in force now, else the earliest. What was published before this unit came before it, whatever the
+        clocks say."""
+        catalogue = self.timeline.judging(max(self.now, self.store.last_publication))
         assert catalogue is not None, "a unit begins only once a catalogue is published"
         return catalogue
 

@@ -35,6 +35,11 @@ class Store:
         """The catalogues known so far, and the serial of the last."""
         return (self._published[-1].serial if self._published else 0), self._timeline
 
+    @property
+    def last_publication(self) -> datetime:
+        """When the last of the catalogues known so far was published; there must be one."""
+        return self._published[-1].published_at
+
     async def timeline(self, connection: AsyncConnection, head: Head) -> Timeline:
         """The catalogues as of a head; read only when the head says there are newer ones."""
         serial, timeline = self.known
