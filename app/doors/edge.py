@@ -57,7 +57,7 @@ class Edge:
                 detail = "Something failed here; the log knows more by the request id."
                 await problem(request_id, 500, "internal-error", detail)(scope, receive, answer)
         finally:
-            route = getattr(scope.get("route"), "path", None)
+            route = getattr(scope.get("route"), "path_format", None)
             seconds = time.perf_counter() - started
             metrics.count_request(method, route, answer.status, seconds)
             self._log.info(

@@ -1,17 +1,21 @@
-"""The OpenAPI document: what FastAPI makes of the doors, with the security scheme and the problem document."""
+"""The OpenAPI document: what FastAPI makes of the doors, with the security scheme, the problem document, examples."""
 
+import json
+from importlib.resources import files
 from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from app.doors.problems import Problem
+from app.doors.problems import Problem, responses
 
 DESCRIPTION = """\
 Consent and preferences per person and purpose, with their lawful basis.
 
-Every operation under `/v1` takes an API key: `Authorization: Bearer mw_<key id>_<secret>`. Errors are problem documents
-(RFC 9457). Times are RFC 3339 with `Z`. Unknown fields are refused."""
+Every operation under `/v1` takes an API key: `Authorization: Bearer mw_<key id>_<secret>`. Times are RFC 3339 with `Z`.
+Unknown fields and parameters are refused. Errors are problem documents (RFC 9457): the pointers of their `errors` are
+JSON pointers into the body, or name a parameter as in `query:limit`; none echoes what was sent. `X-Request-ID` comes
+back, and `traceparent` reaches the log. The examples speak of the bundled catalogue."""
 
 _PROTECTED = "/v1/"
 
@@ -44,8 +48,22 @@ def _describe(app: FastAPI) -> dict[str, Any]:
     schemas.pop("HTTPValidationError", None)
     schemas.pop("ValidationError", None)
     components["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer", "description": "An API key."}}
+    examples = json.loads(files("app.doors").joinpath("examples.json").read_text("utf-8"))
     for path, operations in document["paths"].items():
-        for operation in operations.values():
+        for method, operation in operations.items():
             if path.startswith(_PROTECTED):
                 operation["security"] = [{"key": []}]
+                operation["responses"]["422"] = responses(422)[422]
+            else:
+                operation["responses"].pop("422", None)
+            _exemplify(operation, examples.get(f"{method.upper()} {path}", {}))
     return document
+
+
+def _exemplify(operation: dict[str, Any], example: dict[str, Any]) -> None:
+    """Show a request, and the answer to it."""
+    if "request" in example:
+        operation["requestBody"]["content"]["application/json"]["example"] = example["request"]
+    if "answer" in example:
+        success = "201" if "201" in operation["responses"] else "200"
+        operation["responses"][success]["content"]["application/json"]["example"] = example["answer"]

@@ -247,11 +247,11 @@ def _not_allowed(request: Request) -> Response:
 
 
 def _methods(request: Request) -> set[str]:
-    """The methods that an address takes, whichever route takes them."""
-    methods = {"OPTIONS"}
-    for route in iter_route_contexts(request.app.routes):
-        if route.path is not None and compile_path(route.path)[0].match(request.url.path):
-            methods |= route.methods or set()
+    """The methods that an address takes, whichever route takes them; a route of just this path before templates."""
+    path = request.url.path
+    routes = [r for r in iter_route_contexts(request.app.routes) if r.path and compile_path(r.path)[0].match(path)]
+    exact = [route for route in routes if route.path == path]
+    methods = {"OPTIONS"}.union(*(route.methods or () for route in exact or routes))
     return methods | {"HEAD"} if "GET" in methods else methods
 
 

@@ -97,9 +97,10 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def environment(url: str) -> dict[str, str]:
+def environment(url: str, **settings: str) -> dict[str, str]:
     """The environment of a process on a database."""
-    return {**os.environ, "MAYWE_DATABASE_URL": url, "MAYWE_SECRET_KEY": SECRET}
+    more = {f"MAYWE_{name}": value for name, value in settings.items()}
+    return {**os.environ, "MAYWE_DATABASE_URL": url, "MAYWE_SECRET_KEY": SECRET, **more}
 
 
 def maywe_command(*arguments: str) -> list[str]:
@@ -123,13 +124,21 @@ async def command_here(url: str, *arguments: str) -> Result:
 
 
 @contextmanager
-def served(url: str, *, workers: int = 1) -> Generator[tuple[str, subprocess.Popen[bytes]]]:
-    """A real server on loopback; yields its address and its process, and stops it, workers included."""
+def served(
+    url: str, *, workers: int = 1, log: Path = Path(os.devnull), **settings: str
+) -> Generator[tuple[str, subprocess.Popen[bytes]]]:
+    """A real server on loopback; yields its address and its process, and stops it, workers included. Its standard error
+    goes to `log`; `settings` are named as in the environment, without MAYWE_."""
     port = free_port()
     arguments = maywe_command("serve", "--port", str(port), "--workers", str(workers))
-    process = subprocess.Popen(
-        arguments, env=environment(url), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
-    )
+    with log.open("ab") as stream:
+        process = subprocess.Popen(
+            arguments,
+            env=environment(url, **settings),
+            stdout=subprocess.DEVNULL,
+            stderr=stream,
+            start_new_session=True,
+        )
     address = f"http://127.0.0.1:{port}"
     try:
         _wait_until_live(address, process)
