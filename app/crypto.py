@@ -10,6 +10,7 @@ import struct
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Literal
 
 import idna
@@ -92,6 +93,7 @@ def _email(text: str) -> str:
     return f"{lowered}@{host}"
 
 
+@lru_cache(maxsize=4096)
 def _host(domain: str) -> str | None:
     """A domain in ASCII (RFC 5891, UTS #46); None if it is no host name."""
     try:

@@ -56,7 +56,7 @@ class Record(NamedTuple):
 
 async def record_choices(unit: Unit, subject: Subject, choices: Sequence[Choice], how: Circumstances) -> Record:
     """Record what a person decided: all choices or none, at one instant. Raises Invalid with every fault found."""
-    at = _when(how.occurred_at, unit.now, "/occurred_at")
+    at = instant_of(how.occurred_at, unit.now, "/occurred_at")
     faults = faults_of_choices(choices, how.notice, how.method, unit.timeline, at or unit.now)
     if faults:
         raise Invalid(*faults)
@@ -64,23 +64,28 @@ async def record_choices(unit: Unit, subject: Subject, choices: Sequence[Choice]
     at = at or unit.after_all(state)
     events: list[Recorded] = []
     for choice in choices:
-        event = Event(
-            id=crypto.new_id("evt_"),
-            type=f"choice.{choice.choice}",
-            at=at,
-            position=0,
-            side=state.side,
-            purpose=choice.purpose,
-            channel=choice.channel,
-            scope=choice.scope,
-            notice=how.notice,
-            explicit=choice.explicit,
-        )
-        events += await _record_choice(unit, state, event, how)
+        events += await record_choice(unit, state, event_of(choice, state, at, how), how)
     return Record(state.subject_id, await unit.finish(), events)
 
 
-async def _record_choice(unit: Unit, state: State, event: Event, how: Circumstances) -> list[Recorded]:
+def event_of(choice: Choice, state: State, at: datetime, how: Circumstances) -> Event:
+    """The event that a choice of a subject is, before it has a position."""
+    return Event(
+        id=crypto.new_id("evt_"),
+        type=f"choice.{choice.choice}",
+        at=at,
+        position=0,
+        side=state.side,
+        purpose=choice.purpose,
+        channel=choice.channel,
+        scope=choice.scope,
+        notice=how.notice,
+        explicit=choice.explicit,
+    )
+
+
+async def record_choice(unit: Unit, state: State, event: Event, how: Circumstances) -> list[Recorded]:
+    """Place an event that the catalogue allows in the history of a subject whose row is taken."""
     purposes = _concerned(state, event, unit)
     scopes_before = objected_scopes(state, unit.timeline)
     known = repeated(state, event)
@@ -141,7 +146,8 @@ def _on_file(event: Event, recorded_at: datetime, *, effective: bool, status: st
 async def record_facts(unit: Unit, subject: Subject, facts: Sequence[Fact], how: Circumstances) -> Record:
     """Record what the controller established: all facts or none. Raises Invalid with every fault found."""
     instants = [
-        _when(fact.occurred_at or how.occurred_at, unit.now, f"/facts/{n}/occurred_at") for n, fact in enumerate(facts)
+        instant_of(fact.occurred_at or how.occurred_at, unit.now, f"/facts/{n}/occurred_at")
+        for n, fact in enumerate(facts)
     ]
     faults = faults_of_facts(facts, unit.timeline, unit.now)
     if faults:
@@ -188,7 +194,8 @@ def _reference(unit: Unit, state: State, text: str | None) -> str | None:
     return next((digest for digest in digests if digest in known), digests[0])
 
 
-def _when(occurred_at: datetime | None, now: datetime, pointer: str) -> datetime | None:
+def instant_of(occurred_at: datetime | None, now: datetime, pointer: str) -> datetime | None:
+    """When something happened, as it is recorded. Raises Invalid for the future."""
     if occurred_at is None or occurred_at <= now:
         return occurred_at
     if occurred_at - now > _LEAD:

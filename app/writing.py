@@ -53,6 +53,7 @@ class Unit:
         self.now = now
         self._drafts: list[Draft] = []
         self._states: dict[str, State] = {}
+        self._new: set[str] = set()  # subjects whose rows are made when the unit ends
 
     @classmethod
     async def begin(cls, connection: AsyncConnection, store: Store, now: datetime) -> "Unit":
@@ -106,27 +107,75 @@ class Unit:
         self._states.update(states)
         return [states[subject_id] for subject_id in subject_ids]
 
+    async def hold_all(self, addresses: Sequence[Address]) -> list[State]:
+        """The states of many subjects, each by an identifier, their rows taken until commit; new ones are made for
+        identifiers that nobody holds. The same as to hold each, in a few statements."""
+        digests = [digest for address in addresses for digest in address.digests]
+        holders = await subjects.holders_of(self.connection, digests)
+        states = await subjects.take(self.connection, {holder.subject_id for holder in holders.values()})
+        again = await subjects.holders_of(self.connection, list(holders))
+        if {d: h.subject_id for d, h in again.items()} != {d: h.subject_id for d, h in holders.items()}:
+            raise Conflict
+        self._states.update(states)
+        held = {digest: states[holder.subject_id] for digest, holder in holders.items()}
+        await self._create_all([address for address in addresses if held.keys().isdisjoint(address.digests)], held)
+        found = [next(held[d] for d in address.digests if d in held) for address in addresses]
+        for address in addresses:
+            await self._keep_value(address, holders)
+        return found
+
+    async def _create_all(self, addresses: Sequence[Address], held: dict[bytes, State]) -> None:
+        """New subjects, each with one identifier, added to those held."""
+        new = {address.digests: address for address in addresses}
+        if not new:
+            return
+        given = []
+        for address in new.values():
+            state = State(subject_id=(subject_id := crypto.new_id("sub_")), side=subject_id)
+            held |= dict.fromkeys(address.digests, state)
+            self._states[subject_id] = state
+            self._new.add(subject_id)
+            given.append((state, address, self._identifier(state, address)))
+        await subjects.add_identifiers(self.connection, *(identifier for _, _, identifier in given))
+        digests = [digest for address in new.values() for digest in address.digests]
+        left = {tombstone.digest: tombstone for tombstone in await subjects.tombstones_on(self.connection, digests)}
+        for state, address, identifier in given:
+            for tombstone in (left[digest] for digest in address.digests if digest in left):
+                self.take_over(state, tombstone.event_id, tombstone.state, identifier.identifier_id)
+        if left:
+            await subjects.remove_tombstones(self.connection, list(left))
+
+    async def _keep_value(self, address: Address, holders: dict[bytes, Identifier]) -> None:
+        """Keep the value of an identifier that only a link had named."""
+        holder = next((holders[digest] for digest in address.digests if digest in holders), None)
+        sealed = self._seal_value(address, holder.identifier_id) if holder and holder.sealed is None else None
+        if holder is not None and sealed is not None:
+            await subjects.add_value(self.connection, holder.identifier_id, sealed)
+
     async def create(self, address: Address) -> State:
         """A new subject with one identifier; what an erasure left on the identifier passes to it."""
         subject_id = crypto.new_id("sub_")
         state = State(subject_id=subject_id, side=subject_id)
-        await subjects.create(self.connection, state)
+        await subjects.create(self.connection, [state])
         self._states[subject_id] = state
         await self.give_identifier(state, address)
         return state
 
     async def give_identifier(self, state: State, address: Address) -> Identifier:
         """Give a subject an identifier nobody holds, and with it what an erasure or unlinking left there."""
-        identifier_id = crypto.new_id("idn_")
-        sealed = self._seal_value(address, identifier_id)
-        identifier = Identifier(identifier_id, address.digests[0], address.type, state.subject_id, self.now, sealed)
-        await subjects.add_identifier(self.connection, identifier)
+        identifier = self._identifier(state, address)
+        await subjects.add_identifiers(self.connection, identifier)
         left = await subjects.tombstones_on(self.connection, address.digests)
         for tombstone in left:
-            self.take_over(state, tombstone.event_id, tombstone.state, identifier_id)
+            self.take_over(state, tombstone.event_id, tombstone.state, identifier.identifier_id)
         if left:
             await subjects.remove_tombstones(self.connection, address.digests)
         return identifier
+
+    def _identifier(self, state: State, address: Address) -> Identifier:
+        identifier_id = crypto.new_id("idn_")
+        sealed = self._seal_value(address, identifier_id)
+        return Identifier(identifier_id, address.digests[0], address.type, state.subject_id, self.now, sealed)
 
     def _seal_value(self, address: Address, identifier_id: str) -> bytes | None:
         if address.normalised is None:
@@ -201,24 +250,24 @@ class Unit:
         if not self._drafts:
             return self.head.revision
         _look_ahead(self._drafts)
-        for draft in self._drafts:
-            await self._seal(draft)
+        await subjects.add_evidence(self.connection, [self._seal(draft) for draft in self._drafts if draft.sealed])
         ended, digest = await ledger.reserve(self.connection, len(self._drafts))
         if ended.catalogue_serial != self.head.catalogue_serial:
             raise Conflict  # judged by a catalogue that is not the last any more
         for state in self._states.values():
             fold.renumber(state, _DRAFTED, ended.position + 1)
-            await subjects.save(self.connection, state)
+        await subjects.create(self.connection, [s for s in self._states.values() if s.subject_id in self._new])
+        await subjects.save(self.connection, [s for s in self._states.values() if s.subject_id not in self._new])
         entries = [self._entry(draft, ended.position + n) for n, draft in enumerate(self._drafts, start=1)]
         await ledger.append(self.connection, entries, digest=digest)
         return ended._replace(position=ended.position + len(entries)).revision
 
-    async def _seal(self, draft: Draft) -> None:
-        if draft.sealed and draft.subject_id is not None:
-            content = crypto.canonical_json(draft.sealed)
-            draft.data["evidence"] = self.store.secrets.reference_digests(content.decode())[0]
-            sealed = self.store.secrets.seal(content, draft.event_id.encode())
-            await subjects.add_evidence(self.connection, draft.event_id, draft.subject_id, sealed)
+    def _seal(self, draft: Draft) -> tuple[str, str, bytes]:
+        """Seal what the ledger does not keep, and let it name that by digest."""
+        assert draft.subject_id is not None, "only what is about a person has evidence"
+        content = crypto.canonical_json(draft.sealed)
+        draft.data["evidence"] = self.store.secrets.reference_digests(content.decode())[0]
+        return draft.event_id, draft.subject_id, self.store.secrets.seal(content, draft.event_id.encode())
 
     def _entry(self, draft: Draft, position: int) -> Entry:
         return Entry(

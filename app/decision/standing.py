@@ -15,7 +15,7 @@ def standing(state: State, key: str, channel: str | None, *, timeline: Timeline,
     """The standing now, from the subject's own history alone, without a version (it is counted where it is stored)."""
     purpose = timeline.purpose_at(key, now)
     nothing = Standing(None, objected=False, event_id=None, since=None, basis=None)
-    if purpose is None:
+    if purpose is None or not _is_spoken_of(state, key, channel):
         return nothing
     hearing = Hearing(Person(state), timeline, None)
     objections = _objections(hearing, key, channel, purpose)
@@ -29,6 +29,12 @@ def standing(state: State, key: str, channel: str | None, *, timeline: Timeline,
         basis = next((g.basis for g in purpose.grounds if g.basis in OBJECTABLE), None)
         return Standing("objected", True, objection.id, objection.at, basis)
     return nothing
+
+
+def _is_spoken_of(state: State, key: str, channel: str | None) -> bool:
+    """Whether anything on file can reach the standing at all: seldom, when many standings are folded."""
+    spoken = state.by_purpose.get(key, ())
+    return bool(state.scopes) or any(channel is None or event.channel in (None, channel) for event in spoken)
 
 
 def _objections(hearing: Hearing, key: str, channel: str | None, purpose: Purpose) -> list[Event]:

@@ -9,6 +9,7 @@ from sqlalchemy import (
     LargeBinary,
     String,
     Subquery,
+    bindparam,
     cast,
     delete,
     func,
@@ -166,6 +167,12 @@ async def holder_of(connection: AsyncConnection, digests: Sequence[bytes]) -> Id
 _IDENTIFIER = tuple(identifiers.c[name] for name in Identifier._fields)
 
 
+async def holders_of(connection: AsyncConnection, digests: Sequence[bytes]) -> dict[bytes, Identifier]:
+    """The identifier rows under any of many digests, by digest."""
+    rows = await connection.execute(select(*_IDENTIFIER).where(identifiers.c.digest.in_(digests)))
+    return {bytes(row.digest): Identifier(*row) for row in rows}
+
+
 async def identifiers_of(connection: AsyncConnection, subject_ids: Sequence[str]) -> list[Identifier]:
     """The identifiers that belong to some subjects, in the order in which they came."""
     statement = (
@@ -241,22 +248,28 @@ async def take(connection: AsyncConnection, subject_ids: Iterable[str]) -> dict[
     return {row.subject_id: codec.decode(row.state) for row in rows}
 
 
-async def create(connection: AsyncConnection, state: State) -> None:
-    """Add a subject."""
-    await connection.execute(insert(subjects).values(subject_id=state.subject_id, state=codec.encode(state)))
+async def create(connection: AsyncConnection, states: Sequence[State]) -> None:
+    """Add subjects."""
+    rows = [{"subject_id": state.subject_id, "state": codec.encode(state)} for state in states]
+    if rows:
+        await connection.execute(insert(subjects), rows)
 
 
-async def save(connection: AsyncConnection, state: State) -> None:
-    """Write a subject's state back."""
-    statement = update(subjects).where(subjects.c.subject_id == state.subject_id)
-    await connection.execute(statement.values(state=codec.encode(state), erased_at=state.erased_at))
+async def save(connection: AsyncConnection, states: Iterable[State]) -> None:
+    """Write the states of subjects back."""
+    statement = update(subjects).where(subjects.c.subject_id == bindparam("saved"))
+    statement = statement.values(state=bindparam("state"), erased_at=bindparam("erased_at"))
+    rows = [{"saved": s.subject_id, "state": codec.encode(s), "erased_at": s.erased_at} for s in states]
+    if rows:
+        await connection.execute(statement, rows)
 
 
-async def add_identifier(connection: AsyncConnection, identifier: Identifier) -> None:
-    """Give a subject an identifier that nobody holds. Raises Conflict if another writer was first."""
+async def add_identifiers(connection: AsyncConnection, *added: Identifier) -> None:
+    """Give subjects identifiers that nobody holds. Raises Conflict if another writer was first."""
     dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
-    statement = dialect.insert(identifiers).values(identifier._asdict()).on_conflict_do_nothing()
-    if (await connection.execute(statement.returning(identifiers.c.identifier_id))).first() is None:
+    statement = dialect.insert(identifiers).on_conflict_do_nothing().returning(identifiers.c.identifier_id)
+    rows = [identifier._asdict() for identifier in sorted(added, key=lambda i: i.digest)]
+    if len((await connection.execute(statement, rows)).all()) < len(rows):
         raise Conflict
 
 
@@ -328,10 +341,10 @@ async def remove_tombstones(connection: AsyncConnection, digests: Sequence[bytes
     await connection.execute(delete(tombstones).where(tombstones.c.digest.in_(digests)))
 
 
-async def add_evidence(connection: AsyncConnection, evidence_id: str, subject_id: str, sealed: bytes) -> None:
-    """Lay sealed evidence beside the ledger."""
-    row = {"evidence_id": evidence_id, "subject_id": subject_id, "sealed": sealed}
-    await connection.execute(insert(evidence).values(row))
+async def add_evidence(connection: AsyncConnection, rows: Sequence[tuple[str, str, bytes]]) -> None:
+    """Lay sealed evidence beside the ledger: (evidence_id, subject_id, sealed)."""
+    if rows:
+        await connection.execute(insert(evidence), [dict(zip(evidence.c.keys(), row, strict=True)) for row in rows])
 
 
 async def evidence_of(connection: AsyncConnection, subject_id: str) -> dict[str, bytes]:

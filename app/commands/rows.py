@@ -1,0 +1,160 @@
+"""Rows of a file to import, read line by line: whatever is wrong with one line spoils no other."""
+
+import csv
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO, Literal, NamedTuple
+
+from pydantic import Field, StrictStr, ValidationError
+
+from app.addressing import Subject
+from app.administering import OPERATOR
+from app.decision.refusal import Fault, Invalid
+from app.documents import Unreadable, read_json
+from app.doors.problems import faults_of
+from app.doors.words import Flag, Identifier, Instant, Key, Language, Method, Text
+from app.importing import Row, refused
+from app.judging import Choice, ChoiceWord
+from app.recording import Circumstances
+
+LINE_LIMIT = 1024 * 1024  # octets
+_BOM = b"\xef\xbb\xbf"
+
+
+class ImportRow(Identifier):
+    """One choice of one person, under an identifier. `occurred_at`, when the person acted, makes it the same choice
+    however often it is imported."""
+
+    choice: ChoiceWord
+    purpose: Key | None = None
+    scope: Literal["all_marketing", "automation"] | None = None
+    channel: Key | None = None
+    explicit: Flag = False
+    notice: Key | None = None
+    method: Method = "import"
+    language: Language | None = None
+    occurred_at: Instant
+    wording: StrictStr | None = Field(default=None, max_length=100_000)
+    source: Text | None = None
+
+
+COLUMNS = tuple(ImportRow.model_fields)
+
+
+class Line(NamedTuple):
+    """A line of the file: its number, its octets read so far, and the row, or what is wrong with it."""
+
+    number: int
+    octets: int
+    row: Row | str
+
+
+class WrongHeader(Exception):
+    """The columns are not clear, so no row is; the message says why."""
+
+
+def read_rows(file: Path) -> Iterator[Line]:
+    """Every row of a CSV file with a header, or of newline-delimited JSON. Blank lines are no rows. Raises
+    WrongHeader."""
+    with file.open("rb") as opened:
+        lines = _lines(opened)
+        columns = None if file.suffix in (".ndjson", ".jsonl") else _header(next(lines, None))
+        for number, octets, line in lines:
+            if line is None or line.strip():
+                yield Line(number, octets, _row(line, columns))
+
+
+def _lines(opened: BinaryIO) -> Iterator[tuple[int, int, bytes | None]]:
+    """Numbered lines without their ends; None in the place of one that is too long. Memory is bounded."""
+    number, octets = 0, 0
+    while line := opened.readline(LINE_LIMIT):
+        number += 1
+        octets += len(line)
+        is_whole = line.endswith(b"\n") or len(line) < LINE_LIMIT
+        while not line.endswith(b"\n") and (rest := opened.readline(LINE_LIMIT)):
+            octets += len(rest)
+            line = rest
+        if number == 1:
+            line = line.removeprefix(_BOM)
+        yield number, octets, line.rstrip(b"\r\n") if is_whole else None
+
+
+def _header(first: tuple[int, int, bytes | None] | None) -> list[str]:
+    line = first[2] if first is not None else b""
+    columns = [column.strip() for column in _cells(_decoded(line))] if line else []
+    doubled = sorted({column for column in columns if columns.count(column) > 1})
+    unknown = sorted(set(columns) - set(COLUMNS))
+    missing = sorted({"type", "id", "choice", "occurred_at"} - set(columns))
+    found = {"doubled": doubled, "unknown": unknown, "missing": missing}
+    faults = [f"{what}: {', '.join(names)}" for what, names in found.items() if names]
+    if faults:
+        raise WrongHeader(f"line 1 names the columns; {'; '.join(faults)}. There are: {', '.join(COLUMNS)}")
+    return columns
+
+
+def _row(line: bytes | None, columns: list[str] | None) -> Row | str:
+    if line is None:
+        return f"refused: longer than {LINE_LIMIT} octets"
+    try:
+        text = _decoded(line)
+        fields = _object(text) if columns is None else _named(_cells(text), columns)
+    except ValueError as error:
+        return f"refused: {error}"
+    try:
+        return _as_row(ImportRow.model_validate(fields))
+    except ValidationError as error:
+        found = [{**e, "loc": ("body", *e["loc"])} for e in error.errors(include_input=False, include_url=False)]
+        return refused(Invalid(*faults_of(found, fields)))
+    except Invalid as invalid:
+        return refused(invalid)
+
+
+def _decoded(line: bytes) -> str:
+    try:
+        return line.decode()
+    except UnicodeDecodeError:
+        raise ValueError("not UTF-8") from None
+
+
+def _object(text: str) -> dict[str, Any]:
+    try:
+        content = read_json(text.encode())
+    except Unreadable:
+        content = None
+    if isinstance(content, dict):
+        return content
+    raise ValueError("not a JSON object")
+
+
+def _cells(text: str) -> list[str]:
+    """The cells of a line of CSV; a row is one line, so a quote left open spoils only its own."""
+    try:
+        return next(csv.reader([text], strict=True), [])
+    except csv.Error:
+        raise ValueError("not a line of CSV: a quote left open, or a cell too long") from None
+
+
+def _named(cells: list[str], columns: list[str]) -> dict[str, Any]:
+    if len(cells) != len(columns):
+        raise ValueError(f"{len(cells)} cells where there are {len(columns)} columns")
+    named: dict[str, Any] = {column: cell for column, cell in zip(columns, cells, strict=True) if cell != ""}
+    words = {"true": True, "false": False}
+    if "explicit" in named:
+        named["explicit"] = words.get(named["explicit"].lower(), named["explicit"])
+    return named
+
+
+def _as_row(row: ImportRow) -> Row:
+    if (row.purpose is None) == (row.scope is None):
+        raise Invalid(Fault("/purpose", "purpose-or-scope", "A choice is about a purpose, or about a scope."))
+    evidence = {name: value for name in ("wording", "source") if (value := getattr(row, name)) is not None}
+    how = Circumstances(
+        key_id=OPERATOR,
+        method=row.method,
+        notice=row.notice,
+        language=row.language,
+        evidence=evidence or None,
+        occurred_at=row.occurred_at,
+    )
+    choice = Choice(row.choice, row.purpose, row.scope, row.channel, row.explicit)
+    return Row(Subject(row.type, row.id, pointer=""), choice, how)

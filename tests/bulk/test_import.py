@@ -1,0 +1,260 @@
+"""Import: a row per line, each as if it came alone; what is wrong with one spoils no other."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import anyio.to_thread
+import pytest
+from click.testing import Result
+
+from app.storage import ledger
+from tests.harness.service import Maywe, command_here, environment, maywe_command
+
+HEADER = "type,id,purpose,scope,channel,choice,explicit,notice,method,occurred_at,wording"
+GIVE = "email,{who},offers,,email,give,,conformance-1,web_form,{at},Yes please"
+NO = "email,{who},offers,,email,withdraw,,,,{at},"
+OFFERS = {"purpose": "offers", "channel": "email"}
+
+
+def at(day: int) -> str:
+    return f"2026-05-{day:02d}T10:00:00Z"
+
+
+def ada(n: int = 0) -> dict[str, Any]:
+    return {"type": "email", "id": f"p{n}@example.com"}
+
+
+def give(n: int = 0, day: int = 1) -> str:
+    return GIVE.format(who=f"p{n}@example.com", at=at(day))
+
+
+def withdraw(n: int = 0, day: int = 1) -> str:
+    return NO.format(who=f"p{n}@example.com", at=at(day))
+
+
+def results(file: Path) -> dict[int, str]:
+    """What the file of results says of each line."""
+    with file.open(newline="") as opened:
+        return {int(row[0]): row[1] for row in csv.reader(opened) if row[0].isdigit()}
+
+
+async def load(
+    maywe: Maywe,
+    folder: Path,
+    *lines: str | bytes,
+    name: str = "people.csv",
+    header: str | None = HEADER,
+    more: Any = (),
+) -> tuple[Result, dict[int, str]]:
+    """Import lines, and what became of each."""
+    file = folder / name
+    content = [line if isinstance(line, bytes) else line.encode() for line in (*([header] if header else ()), *lines)]
+    file.write_bytes(b"\n".join(content) + b"\n")
+    done = await command_here(maywe.url, "import", str(file), *more)
+    kept = file.with_name(file.name + (".dry-run.csv" if "--dry-run" in more else ".results.csv"))
+    return done, results(kept) if kept.exists() else {}
+
+
+async def history(maywe: Maywe, subject: dict[str, Any]) -> list[dict[str, Any]]:
+    answer = await maywe.http.get(f"/v1/subjects/{await maywe.find(subject)}/events")
+    events: list[dict[str, Any]] = answer.json()["events"]
+    return events
+
+
+async def assert_whole(maywe: Maywe) -> None:
+    """The chain is right, and the state is what the ledger tells."""
+    for check in (["verify"], ["rebuild", "--check"]):
+        done = await command_here(maywe.url, *check)
+        assert done.exit_code == 0, done.output
+
+
+async def test_rows_become_choices_with_their_evidence(maywe: Maywe, tmp_path: Path) -> None:
+    objection = f"customer,c-1,,all_marketing,,object,,,phone,{at(3)},"
+    done, told = await load(maywe, tmp_path, give(1), withdraw(2), objection, give(1, day=2), withdraw(1, day=4))
+    assert done.exit_code == 0, done.output
+    assert told == dict.fromkeys(range(2, 7), "created")
+    assert (await maywe.ask(ada(1), **OFFERS))["reason"] == "consent_withdrawn"
+    assert (await maywe.ask({"type": "customer", "id": "c-1"}, **OFFERS))["reason"] == "objected_to_marketing"
+    first = (await history(maywe, ada(1)))[0]
+    assert first["type"] == "choice.give"
+    assert first["occurred_at"] == "2026-05-01T10:00:00Z"
+    assert first["details"] == {
+        "key_id": "operator",
+        "method": "web_form",
+        "notice": "conformance-1",
+        "evidence": {"wording": "Yes please"},
+    }
+    await assert_whole(maywe)
+
+
+async def test_the_same_rows_by_json_and_by_the_door_end_in_the_same_state(maywe: Maywe, tmp_path: Path) -> None:
+    row = {**ada(1), **OFFERS, "choice": "give", "notice": "conformance-1", "method": "app", "occurred_at": at(1)}
+    no = {**ada(2), "scope": "automation", "choice": "object", "occurred_at": at(1)}
+    lines = [json.dumps(row), json.dumps(no), json.dumps(row)]
+    _, told = await load(maywe, tmp_path, *lines, name="people.ndjson", header=None)
+    assert told == {1: "created", 2: "created", 3: "unchanged"}
+    more = {"notice": "conformance-1", "method": "app", "occurred_at": at(1)}
+    again = await maywe.choose(ada(1), {**OFFERS, "choice": "give"}, **more)
+    assert again["events"][0]["effective"] is False
+    assert len(await history(maywe, ada(1))) == 1
+
+
+async def test_an_import_turns_no_opt_out_into_an_opt_in_without_proof(maywe: Maywe, tmp_path: Path) -> None:
+    await maywe.choose(ada(1), {**OFFERS, "choice": "withdraw"}, occurred_at=at(10))
+    await maywe.choose(ada(1), {"scope": "all_marketing", "choice": "object"}, occurred_at=at(10))
+    who = ada(1)["id"]
+    _, told = await load(
+        maywe,
+        tmp_path,
+        give(1, day=9),  # older than the no
+        f"email,{who},offers,,email,give,,,web_form,{at(11)},",
+        f"email,{who},offers,,email,give,,conformance-1,,{at(11)},",
+        f"email,{who},offers,,email,give,,conformance-1,import,{at(11)},",
+        f"email,{who},offers,,email,give,,conformance-1,web_form,,",
+        f"email,{who},offers,,email,give,,unknown,web_form,{at(11)},",
+        f"email,{who},offers,,email,give,,conformance-1,web_form,2099-01-01T00:00:00Z,",
+        f"email,{who},,all_marketing,,withdraw_objection,,,phone,{at(11)},",
+        f"email,{who},offers,,email,withdraw_objection,,,phone,{at(11)},",
+    )
+    assert told.pop(2) == "created"
+    assert all(result.startswith("refused: ") for result in told.values()), told
+    assert (await maywe.ask(ada(1), **OFFERS))["decision"] is False
+    _, told = await load(maywe, tmp_path, give(1, day=12), name="newer.csv")
+    assert told == {2: "created"}
+    assert (await maywe.ask(ada(1), **OFFERS))["reason"] == "consent_given"
+    await assert_whole(maywe)
+
+
+async def test_an_opt_out_outlives_erasure_and_import(maywe: Maywe, tmp_path: Path) -> None:
+    await maywe.choose(ada(1), {**OFFERS, "choice": "withdraw"}, occurred_at=at(10))
+    await maywe.http.post(f"/v1/subjects/{await maywe.find(ada(1))}/erasure", json={})
+    await load(maywe, tmp_path, give(1, day=9), give(2))
+    assert (await maywe.ask(ada(1), **OFFERS))["reason"] == "suppressed"
+    assert (await maywe.ask(ada(2), **OFFERS))["decision"] is True
+    await assert_whole(maywe)
+
+
+async def test_whatever_is_wrong_with_a_line_spoils_no_other(maywe: Maywe, tmp_path: Path) -> None:
+    wrong: dict[str | bytes, str] = {
+        'email,"open@example.com,offers,,email,give,,conformance-1,web_form,x,': "a quote left open",
+        "email,few@example.com": "2 cells where there are 11 columns",
+        withdraw(7) + ",more": "12 cells",
+        withdraw(8).replace("p8", "pé8").encode("latin-1"): "not UTF-8",
+        f"email,{'x' * 1_000_000}@example.com,offers,,email,withdraw,,,,{at(1)},": "a cell too long",
+        f"email,{'x' * 1_100_000}@example.com,offers,,email,withdraw,,,,{at(1)},": "longer than 1048576 octets",
+        f"fax,1,offers,,email,withdraw,,,,{at(1)},": "identifier type",
+        f"email,no address,offers,,email,withdraw,,,,{at(1)},": "id: ",
+        f"email,a@example.com,ofers,,email,withdraw,,,,{at(1)},": "purpose: ",
+        f"email,a@example.com,offers,,email,stop,,,,{at(1)},": "choice: ",
+        f"email,a@example.com,offers,all_marketing,email,object,,,,{at(1)},": "purpose, or about a scope",
+        "email,a@example.com,offers,,email,withdraw,,,,yesterday,": "occurred_at: ",
+        f"email,a@example.com,offers,,email,give,maybe,conformance-1,app,{at(1)},": "explicit: ",
+    }
+    lines = [withdraw(1), *wrong, withdraw(2) + "\r", "", give(3)]
+    done, told = await load(maywe, tmp_path, *lines, header="\ufeff" + HEADER + "\r")
+    assert done.exit_code == 1
+    good = {2, len(wrong) + 3, len(wrong) + 5}
+    assert {line for line, result in told.items() if result == "created"} == good
+    for line, expected in enumerate(wrong.values(), start=3):
+        assert told[line].startswith("refused: "), told[line]
+        assert expected in told[line], told[line]
+    assert f"3 created, 0 unchanged, {len(wrong)} refused" in done.output
+    text = (tmp_path / "people.csv.results.csv").read_text()
+    assert "example.com" not in text
+    await assert_whole(maywe)
+
+
+@pytest.mark.parametrize(
+    ("header", "expected"),
+    [
+        ("type,id,choice,occurred_at,purpose,purpose", "doubled: purpose"),
+        ("type,id,choice,occurred_at,purpos", "unknown: purpos"),
+        ("type,id,purpose", "missing: choice, occurred_at"),
+    ],
+)
+async def test_columns_that_are_not_clear_let_nothing_in(
+    maywe: Maywe, tmp_path: Path, header: str, expected: str
+) -> None:
+    done, _ = await load(maywe, tmp_path, withdraw(1), header=header)
+    assert done.exit_code == 1
+    assert expected in done.output
+    assert (await maywe.http.post("/v1/subjects/find", json=ada(1))).status_code == 404
+
+
+async def test_a_dry_run_tells_and_keeps_nothing(maywe: Maywe, tmp_path: Path) -> None:
+    done, told = await load(maywe, tmp_path, give(1), "email,broken", more=["--dry-run"])
+    assert done.exit_code == 1
+    assert told[2] == "created"
+    assert told[3].startswith("refused: ")
+    assert (await maywe.http.post("/v1/subjects/find", json=ada(1))).status_code == 404
+    _, told = await load(maywe, tmp_path, give(1), "email,broken")
+    assert told[2] == "created"
+
+
+async def test_results_of_another_file_are_not_taken_for_its_own(maywe: Maywe, tmp_path: Path) -> None:
+    await load(maywe, tmp_path, give(1))
+    done, _ = await load(maywe, tmp_path, give(2))
+    assert done.exit_code == 1
+    assert "tells of another file" in done.output
+
+
+async def test_a_second_run_does_nothing(maywe: Maywe, tmp_path: Path) -> None:
+    await load(maywe, tmp_path, give(1), withdraw(2))
+    kept = (tmp_path / "people.csv.results.csv").read_bytes()
+    done, _ = await load(maywe, tmp_path, give(1), withdraw(2))
+    assert done.exit_code == 0
+    assert (tmp_path / "people.csv.results.csv").read_bytes() == kept
+    assert len(await history(maywe, ada(1))) == 1
+
+
+@pytest.mark.parametrize("by", [signal.SIGKILL, signal.SIGINT])
+async def test_interrupted_and_started_again_it_ends_in_the_same_state(
+    maywe: Maywe, tmp_path: Path, by: signal.Signals
+) -> None:
+    file = tmp_path / "people.csv"
+    count = 3000
+    file.write_text("\n".join([HEADER, *(give(n) if n % 2 else withdraw(n) for n in range(count))]) + "\n")
+    kept = tmp_path / "people.csv.results.csv"
+    await anyio.to_thread.run_sync(_interrupt, maywe.url, file, kept, by)
+    before = len(results(kept))
+    assert 1000 <= before < count
+    with kept.open("a") as opened:
+        opened.write("12")  # a line written half
+    done = await command_here(maywe.url, "import", str(file))
+    assert done.exit_code == 0, done.output
+    told = results(kept)
+    assert set(told) == set(range(2, count + 2))
+    assert set(told.values()) <= {"created", "unchanged"}
+    async with maywe.store.database.read() as connection:
+        assert (await ledger.head(connection)).position == count + 1
+    assert (await maywe.ask(ada(2999), **OFFERS))["decision"] is True
+    assert (await maywe.ask(ada(0), **OFFERS))["decision"] is False
+    await assert_whole(maywe)
+
+
+def _interrupt(url: str, file: Path, kept: Path, by: signal.Signals) -> None:
+    """Begin an import in a process of its own, and stop it after its first thousand rows."""
+    process = subprocess.Popen(maywe_command("import", str(file)), env=environment(url), stderr=subprocess.DEVNULL)
+    while not (kept.exists() and len(results(kept)) >= 1000):
+        assert process.poll() is None, "it ended before it could be interrupted"
+        time.sleep(0.01)
+    os.kill(process.pid, by)
+    assert process.wait(30) != 0
+
+
+async def test_the_feed_tells_of_imported_rows(maywe: Maywe, tmp_path: Path) -> None:
+    await load(maywe, tmp_path, give(1), withdraw(2), withdraw(1, day=2), give(1, day=1))
+    rows = (await maywe.http.get("/v1/changes")).json()["changes"]
+    told = [(row["type"], row["subject_id"], row["status"]) for row in rows if row["purpose"] == "offers"]
+    ada_, other = await maywe.find(ada(1)), await maywe.find(ada(2))
+    assert told == [
+        ("choice.give", ada_, "withdrawn"),  # what holds after the commit
+        ("choice.withdraw", other, "withdrawn"),
+        ("choice.withdraw", ada_, "withdrawn"),
+    ]
