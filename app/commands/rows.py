@@ -9,8 +9,8 @@ from pydantic import Field, StrictStr, ValidationError
 
 from app.addressing import Subject
 from app.administering import OPERATOR
-from app.decision.refusal import Fault, Invalid
-from app.documents import Unreadable, read_json
+from app.decision.refusal import Fault, Invalid, Unreadable
+from app.documents import read_json
 from app.doors.problems import faults_of
 from app.doors.words import Flag, Identifier, Instant, Key, Language, Method, Text
 from app.importing import Row, refused

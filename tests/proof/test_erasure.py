@@ -1,0 +1,134 @@
+"""After an erasure nothing about the person is left that could be read: not in any table, not in any octet of an
+embedded database, not in a dump."""
+
+import base64
+import hashlib
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import anyio.to_thread
+import psycopg
+import pytest
+
+from tests.harness.service import Maywe
+
+WORDS = "Yours, Ophelia Unforgettable"
+EMAIL = {"type": "email", "id": "ophelia.unforgettable@example.com"}
+CUSTOMER = {"type": "customer", "id": "customer-unforgettable"}
+PHONE = {"type": "phone", "id": "+4915112345678"}
+REFERENCES = ("order-unforgettable", "ticket-unforgettable", "grounds-unforgettable", "decider-unforgettable")
+
+
+async def live(maywe: Maywe) -> str:
+    """A person of whom everything is known that can be; returns the subject_id."""
+    evidence = {"wording": WORDS, "form": {"nested": [WORDS]}}
+    actor = {"kind": "agent", "reference": REFERENCES[1]}
+    give = {"purpose": "offers", "channel": "email", "choice": "give"}
+    await maywe.choose(EMAIL, give, notice="conformance-1", evidence=evidence, actor=actor)
+    await maywe.choose(EMAIL, {"purpose": "improvement", "choice": "object"}, evidence=evidence)
+    await maywe.choose(CUSTOMER, {"scope": "all_marketing", "choice": "object"}, evidence=evidence)
+    override = {"purpose": "improvement", "grounds": REFERENCES[2], "decided_by": REFERENCES[3]}
+    for fact in (
+        {"fact": "contract_started", "reference": REFERENCES[0]},
+        {"fact": "contract_ended", "reference": REFERENCES[0]},
+        {"fact": "sale", "reference": REFERENCES[0], "opt_out_offered": True, "own_similar_products": True},
+        {"fact": "objection_overridden", **override},
+    ):
+        await maywe.establish(EMAIL, fact)
+    subject_id = await maywe.find(EMAIL)
+    for identifier in (CUSTOMER, PHONE):
+        linked = await maywe.http.post(f"/v1/subjects/{subject_id}/identifiers", json=identifier)
+        assert linked.status_code == 200, linked.text
+    return subject_id
+
+
+def needles() -> Iterator[bytes]:
+    """Everything told about the person, in the forms in which it might have been kept."""
+    for text in (WORDS, *REFERENCES, *(identifier["id"] for identifier in (EMAIL, CUSTOMER, PHONE))):
+        for octets in (text.encode(), text.encode("utf-16-le"), text.upper().encode()):
+            yield octets
+            yield octets.hex().encode()
+            yield base64.b64encode(octets).rstrip(b"=")[:-1]
+            yield hashlib.sha256(octets).digest()
+
+
+def sealed_values(maywe: Maywe) -> list[bytes]:
+    """The sealed values and evidence of everybody: what an erasure has to destroy."""
+    query = "SELECT sealed FROM {} WHERE sealed IS NOT NULL"
+    return [bytes(row[0]) for table in ("identifiers", "evidence") for row in _rows(maywe, query.format(table))]
+
+
+def _rows(maywe: Maywe, query: str) -> list[Any]:
+    if maywe.store.database.is_sqlite:
+        connection = sqlite3.connect(maywe.url.removeprefix("sqlite:///"))
+        try:
+            return connection.execute(query).fetchall()
+        finally:
+            connection.close()
+    with psycopg.connect(maywe.url) as server:
+        return server.execute(query).fetchall()  # type: ignore[arg-type]
+
+
+def everything(maywe: Maywe) -> bytes:
+    """Every octet of an embedded database, its write-ahead log folded in; on PostgreSQL a dump of every table."""
+    if maywe.store.database.is_sqlite:
+        path = Path(maywe.url.removeprefix("sqlite:///"))
+        assert _rows(maywe, "PRAGMA wal_checkpoint(TRUNCATE)")[0][0] == 0
+        return b"".join(file.read_bytes() for file in path.parent.glob(f"{path.name}*"))
+    names = "SELECT tablename FROM pg_tables WHERE schemaname = 'public'"
+    dump = b""
+    with psycopg.connect(maywe.url) as server:
+        for (table,) in server.execute(names).fetchall():
+            for form in ("TEXT", "BINARY"):
+                with server.cursor().copy(f"COPY {table} TO STDOUT (FORMAT {form})") as copied:  # type: ignore[arg-type]
+                    dump += b"".join(bytes(part) for part in copied)
+    return dump
+
+
+async def test_nothing_that_was_told_about_the_person_is_left(maywe: Maywe) -> None:
+    subject_id = await live(maywe)
+    sealed = await anyio.to_thread.run_sync(sealed_values, maywe)
+    before = await anyio.to_thread.run_sync(everything, maywe)
+    assert len(sealed) == 10
+    assert all(value in before for value in sealed)
+    assert not [needle for needle in needles() if needle in before]
+    erased = await maywe.http.post(f"/v1/subjects/{subject_id}/erasure", json={"reason": WORDS})
+    assert erased.status_code == 200
+    after = await anyio.to_thread.run_sync(everything, maywe)
+    assert not [value for value in sealed if value in after]
+    assert not [value for value in sealed if value[21:37] in after]  # nor a fragment of the ciphertext
+    assert not [needle for needle in needles() if needle in after]
+    assert subject_id.encode() in after
+
+
+async def test_what_was_unlinked_is_gone_and_the_rest_stays(maywe: Maywe) -> None:
+    subject_id = await live(maywe)
+    held = (await maywe.http.get(f"/v1/subjects/{subject_id}")).json()["identifiers"]
+    phone = next(i for i in held if i["type"] == "phone")
+    query = f"SELECT sealed FROM identifiers WHERE identifier_id = '{phone['identifier_id']}'"
+    ((value,),) = await anyio.to_thread.run_sync(_rows, maywe, query)
+    gone = await maywe.http.delete(f"/v1/subjects/{subject_id}/identifiers/{phone['identifier_id']}")
+    assert gone.status_code == 200
+    after = await anyio.to_thread.run_sync(everything, maywe)
+    assert bytes(value) not in after
+    left = (await maywe.http.get(f"/v1/subjects/{subject_id}")).json()["identifiers"]
+    assert {i["type"] for i in left} == {"email", "customer"}
+
+
+async def test_copies_made_from_the_feed_are_told(maywe: Maywe) -> None:
+    subject_id = await live(maywe)
+    await maywe.http.post(f"/v1/subjects/{subject_id}/erasure", json={})
+    rows = (await maywe.http.get("/v1/changes")).json()["changes"]
+    told = [row for row in rows if row["type"] == "subject.erased"]
+    assert [(row["subject_id"], row["subject"]) for row in told] == [(subject_id, None)]
+
+
+@pytest.mark.parametrize("path", ["", "/events", "/export"])
+async def test_nothing_is_told_about_the_person_any_more(maywe: Maywe, path: str) -> None:
+    subject_id = await live(maywe)
+    await maywe.http.post(f"/v1/subjects/{subject_id}/erasure", json={})
+    answer = await maywe.http.get(f"/v1/subjects/{subject_id}{path}")
+    assert answer.status_code == 410
+    assert "unforgettable" not in answer.text.lower()
