@@ -49,6 +49,7 @@ def lint(catalogue: Catalogue) -> list[Finding]:
         *_recipients(catalogue),
         *_purposes(catalogue),
         *(finding for key in catalogue.measures for finding in _key(key, _pointer("measures", key))),
+        *_translations(catalogue),
     ]
 
 
@@ -66,6 +67,13 @@ def lint_change(catalogue: Catalogue, previous: Catalogue | None, types_in_use: 
         elif now.normalise != kept[name].normalise:
             detail = f"Keep `normalise: {kept[name].normalise}`: subjects are known by it; a new way needs a new type."
             found.append(Finding(f"{at}/normalise", "identifier-type-changed", detail))
+    declared = catalogue.purposes.keys() | (previous.purposes.keys() if previous else set())
+    for n, name in enumerate(catalogue.material_changes):
+        if name not in declared:
+            detail = (
+                "Neither this version nor the one in force has a purpose of this name: no consent becomes outdated."
+            )
+            found.append(Finding(_pointer("material_changes", str(n)), "undeclared-purpose", detail, "warning"))
     return found
 
 
@@ -124,6 +132,16 @@ def _data_categories(catalogue: Catalogue) -> Iterator[Finding]:
         if not category.sources:
             detail = "Say where the data comes from: subject, observed, third_party or public (Art. 14(2)(f))."
             yield Finding(f"{at}/sources", "source-missing", detail)
+
+
+def _translations(catalogue: Catalogue) -> Iterator[Finding]:
+    for language, translation in catalogue.translations.items():
+        for section in ("purposes", "data_categories", "recipients", "measures"):
+            for key in getattr(translation, section):
+                if key not in getattr(catalogue, section):
+                    at = _pointer("translations", language, section, key)
+                    detail = "Nothing of this name is declared, so these words are never shown."
+                    yield Finding(at, "undeclared-translation", detail, "warning")
 
 
 def _undeclared_category(at: str) -> Finding:

@@ -130,6 +130,18 @@ WARNED: list[tuple[str, Changes, str, str]] = [
         f"{GROUND}/jurisdictions",
         "consent-jurisdiction-beside-wider-ground",
     ),
+    (
+        "translation of nothing",
+        {"/translations": {"de": {"purposes": {"news": {"title": "Neues"}, "newz": {"title": "Neues"}}}}},
+        "/translations/de/purposes/newz",
+        "undeclared-translation",
+    ),
+    (
+        "material change of nothing",
+        {"/material_changes": ["news", "newz"]},
+        "/material_changes/1",
+        "undeclared-purpose",
+    ),
 ]
 SHAPES: list[tuple[str, Changes, str]] = [
     ("unknown key", {"/purposess": {}}, "/purposess"),
