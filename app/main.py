@@ -23,6 +23,7 @@ from app.doors import (
     preferences,
     problems,
     proof,
+    retention,
     subjects,
     unsubscribe,
 )
@@ -80,6 +81,7 @@ def create_app(settings: Settings) -> FastAPI:
         facts,
         subjects,
         proof,
+        retention,
         changes,
         links,
         unsubscribe,

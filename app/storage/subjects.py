@@ -141,6 +141,19 @@ async def holders(connection: AsyncConnection, type: str, *, size: int) -> Async
             ]
 
 
+async def living_after(connection: AsyncConnection, after: str, *, limit: int) -> list[Person]:
+    """So many people after an id, in the order of their ids: neither erased nor merged into another."""
+    statement = (
+        select(subjects.c.state)
+        .where(subjects.c.subject_id > after, subjects.c.merged_into.is_(None), subjects.c.erased_at.is_(None))
+        .order_by(subjects.c.subject_id)
+        .limit(limit)
+    )
+    states = [codec.decode(state) for state in (await connection.execute(statement)).scalars()]
+    heard = await _heard(connection, [state.subject_id for state in states])
+    return [Person(state, tuple(heard.get(state.subject_id, ()))) for state in states]
+
+
 async def _heard(connection: AsyncConnection, subject_ids: Sequence[str]) -> dict[str, list[State]]:
     """The states of those to whom some subjects are attached."""
     statement = (
