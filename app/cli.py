@@ -13,6 +13,7 @@ import uvicorn
 
 from app import administering, metrics, publishing
 from app.commands import bulk, proof
+from app.commands.explain import explain
 from app.commands.working import require_schema, settings_or_fail, with_store
 from app.decision.period import after, parse_period
 from app.decision.refusal import Invalid, Unreadable
@@ -229,6 +230,7 @@ def show_catalogue() -> None:
 
 main.add_command(proof.verify)
 main.add_command(bulk.import_file)
+main.add_command(explain)
 
 
 @main.command()
