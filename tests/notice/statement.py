@@ -1,6 +1,7 @@
 """The steps that only the statements of the notice have."""
 
 import asyncio
+import re
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -22,20 +23,32 @@ class Statement(Scenario):
         await self._open(body["method"], link["url"])
 
     async def _preferences(self, body: dict[str, Any]) -> None:
-        page = await self._open("GET", (await self._linked(body))["preferences_url"])
-        for text in body["contains"]:
-            assert text in page.text, page.text
+        """The page of a link out of a mail, or of one for somebody signed in; then what is ticked on it, and saved."""
+        url = await self._signed_in(body) if body.get("signed_in") else (await self._linked(body))["preferences_url"]
+        page = (await self._open("GET", url)).text
+        boxes = re.findall(r'name="((?:purpose|scope):[^"]+)" value="on"( checked)?', page)
+        ticked = body.get("tick", [])
+        assert set(ticked) <= {name for name, _ in boxes}, page
+        form = {f"was:{name}": "on" if checked else "off" for name, checked in boxes} if body.get("signed_in") else {}
+        notice = re.search(r'name="notice" value="([^"]+)"', page)
+        form |= {"notice": notice[1]} if notice else {}
+        saved = await self._open("POST", url, data={**form, **dict.fromkeys(ticked, "on")})
+        assert 'role="status"' in saved.text, saved.text
+
+    async def _signed_in(self, body: dict[str, Any]) -> str:
+        made = await self._sent("POST", "/v1/preference-links", json={"subject": await self._subject(body)})
+        return str(made.json()["url"])
 
     async def _linked(self, body: dict[str, Any]) -> dict[str, Any]:
-        wanted = {"subject": await self._subject(body), "purpose": body["purpose"], "channel": body["channel"]}
+        wanted = {"subject": await self._subject(body), "purpose": "email_marketing", "channel": "email"}
         made = await self._sent("POST", "/v1/unsubscribe-links", json={"links": [wanted]})
         (link,) = made.json()["links"]
         assert isinstance(link, dict)
         return link
 
-    async def _open(self, method: str, url: str) -> httpx.Response:
+    async def _open(self, method: str, url: str, **form: Any) -> httpx.Response:
         http = self.stage.maywe.http
-        request = http.build_request(method, urlsplit(url).path)
+        request = http.build_request(method, urlsplit(url).path, **form)
         del request.headers["Authorization"]
         answer = await http.send(request)
         assert answer.status_code == 200, f"{method}: {answer.status_code} {answer.text[:600]}"
