@@ -13,10 +13,10 @@ from app.decision.catalogue import Catalogue, Timeline
 from app.decision.model import Decision, Person, Question, State
 from app.decision.refusal import Conflicting, Invalid
 from app.decision.rules import decide
-from app.storage import ledger, subjects
+from app.storage import ledger
 from app.storage.ledger import Head
+from app.storage.lookup import Found, Look, Snapshot, looking
 from app.storage.store import Store
-from app.storage.subjects import Snapshot
 from app.writing import no_catalogue
 
 _NOBODY = Person(State(subject_id="", side=""))
@@ -45,45 +45,74 @@ class Known(NamedTuple):
     timeline: Timeline
     addresses: list[Address | Invalid | None]
 
-    def person(self, subject: Subject, address: Address | None) -> Person:
-        """The person a subject names; one without events if nobody is known under that name."""
+    def found(self, subject: Subject, address: Address | None) -> Found | None:
+        """Whoever a subject names."""
         if address is None:
-            return self.snapshot.people.get(subject.subject_id or "", _NOBODY)
+            return self.snapshot.people.get(subject.subject_id or "")
         found = (self.snapshot.people.get(digest) for digest in address.digests)
-        return next((person for person in found if person is not None), _NOBODY)
+        return next((person for person in found if person is not None), None)
+
+
+class _MustBeReadWhole(Exception):
+    """What answers about now depend on is not enough."""
 
 
 async def ask(
-    connection: AsyncConnection, store: Store, asked: Sequence[Asked], *, now: datetime, at_least: Sequence[str] = ()
+    store: Store,
+    asked: Sequence[Asked],
+    *,
+    now: datetime,
+    at_least: Sequence[str] = (),
+    connection: AsyncConnection | None = None,
 ) -> Answers:
-    """Answer questions from one snapshot. Raises NotReady without a catalogue, Conflicting if the database has not
-    reached an asked revision."""
-    known = await _know(connection, store, [item.subject for item in asked], now)
+    """Answer questions from one snapshot: that which a connection holds, or one of now. Raises NotReady without a
+    catalogue, Conflicting if the database has not reached an asked revision."""
+    named = [item.subject for item in asked]
+    try:
+        known = await _know(store, named, now, connection, whole=any(item.question.as_of for item in asked))
+        decisions = _decide(known, asked, now)
+    except _MustBeReadWhole:
+        known = await _know(store, named, now, connection, whole=True)
+        decisions = _decide(known, asked, now)
     for revision in at_least:
         require_revision(known.snapshot.head, revision)
+    return Answers(known.snapshot.head, _judging(known, now), decisions)
+
+
+def _judging(known: Known, now: datetime) -> Catalogue:
     catalogue = known.timeline.judging(now)
     if catalogue is None:
         raise no_catalogue()
-    decisions = [_answer(known, item, address, now) for item, address in zip(asked, known.addresses, strict=True)]
-    return Answers(known.snapshot.head, catalogue, decisions)
+    return catalogue
+
+
+def _decide(known: Known, asked: Sequence[Asked], now: datetime) -> list[Decision | Invalid]:
+    return [_answer(known, item, address, now) for item, address in zip(asked, known.addresses, strict=True)]
 
 
 def _answer(known: Known, asked: Asked, address: Address | Invalid | None, now: datetime) -> Decision | Invalid:
     if isinstance(address, Invalid):
         return address
-    return decide(asked.question, known.person(asked.subject, address), known.timeline, now)
+    found = known.found(asked.subject, address)
+    person = _NOBODY if found is None else found.about(asked.question, known.timeline)
+    if person is None:
+        raise _MustBeReadWhole
+    return decide(asked.question, person, known.timeline, now)
 
 
-async def _know(connection: AsyncConnection, store: Store, named: Sequence[Subject], now: datetime) -> Known:
+async def _know(
+    store: Store, named: Sequence[Subject], now: datetime, connection: AsyncConnection | None, *, whole: bool
+) -> Known:
     """Read everybody named in one statement. Identifiers are normalised by the catalogue known so far; only if the same
     read says that it is not the last is it read, and the people once more."""
+    look: Look = store.look if connection is None else looking(connection)
     while True:
         serial, timeline = store.known
         addresses = [_address(subject, timeline.judging(now), store) for subject in named]
-        snapshot = await subjects.snapshot(
-            connection,
-            digests=[digest for address in addresses if isinstance(address, Address) for digest in address.digests],
-            subject_ids=[subject.subject_id for subject in named if subject.subject_id is not None],
+        snapshot = await look(
+            [digest for address in addresses if isinstance(address, Address) for digest in address.digests],
+            [subject.subject_id for subject in named if subject.subject_id is not None],
+            whole=whole,
         )
         if snapshot.head.catalogue_serial == serial:
             return Known(snapshot, timeline, addresses)
@@ -110,13 +139,11 @@ def everything_about(catalogue: Catalogue, *, jurisdiction: str | None, gpc: boo
 
 
 async def ask_all(
-    connection: AsyncConnection, store: Store, subject: Subject, *, jurisdiction: str | None, gpc: bool, now: datetime
+    store: Store, subject: Subject, *, jurisdiction: str | None, gpc: bool, now: datetime
 ) -> tuple[Answers, list[Question]]:
-    """Every enabled purpose and channel about one subject, from one snapshot."""
-    known = await _know(connection, store, [subject], now)
-    catalogue = known.timeline.judging(now)
-    if catalogue is None:
-        raise no_catalogue()
+    """Every enabled purpose and channel about one subject, from one snapshot of now."""
+    known = await _know(store, [subject], now, None, whole=True)
+    catalogue = _judging(known, now)
     questions = everything_about(catalogue, jurisdiction=jurisdiction, gpc=gpc)
     decisions = [_answer(known, Asked(subject, question), known.addresses[0], now) for question in questions]
     return Answers(known.snapshot.head, catalogue, decisions), questions

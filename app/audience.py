@@ -36,7 +36,7 @@ async def filter_subjects(
     head, decisions = await ledger.head(connection), list[Decision | Invalid]()
     for start in range(0, len(named), _CHUNK):
         asked = [Asked(subject, question) for subject in named[start : start + _CHUNK]]
-        decisions += (await ask(connection, store, asked, now=now)).decisions
+        decisions += (await ask(store, asked, now=now, connection=connection)).decisions
         await asyncio.sleep(0)
     return Filtered(head, decisions)
 

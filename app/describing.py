@@ -16,6 +16,7 @@ from app.decision.refusal import Fault, Invalid
 from app.decision.standing import valid_until
 from app.storage import ledger, subjects
 from app.storage.ledger import Entry, Head
+from app.storage.lookup import looking
 from app.storage.store import Store
 from app.writing import no_catalogue, subject_erased, unknown_subject
 
@@ -61,13 +62,14 @@ async def reached_on(
 
 async def held(connection: AsyncConnection, store: Store, subject_id: str) -> Held:
     """A subject's state, or that of the one it was merged into. Raises Unknown, or Erased."""
-    snapshot = await subjects.snapshot(connection, subject_ids=[subject_id])
-    person = snapshot.people.get(subject_id)
-    if person is None:
+    snapshot = await looking(connection)([], [subject_id], whole=True)
+    found = snapshot.people.get(subject_id)
+    if found is None:
         raise unknown_subject()
-    if person.own.erased_at is not None:
+    state = found.person.own
+    if state.erased_at is not None:
         raise subject_erased()
-    return Held(person.own, snapshot.head, await store.timeline(connection, snapshot.head))
+    return Held(state, snapshot.head, await store.timeline(connection, snapshot.head))
 
 
 async def describe(connection: AsyncConnection, store: Store, subject_id: str, *, now: datetime) -> dict[str, Any]:

@@ -45,7 +45,7 @@ def create_app(settings: Settings) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
         current, previous = settings.key_bytes()
         database = Database(settings.database_url)
-        app.state.store = Store(database, Secrets(current, previous))
+        app.state.store = store = Store(database, Secrets(current, previous))
         app.state.schema_head = schema.head(settings.database_url)
         app.state.running = set()
         app.state.settings = settings
@@ -60,7 +60,7 @@ def create_app(settings: Settings) -> FastAPI:
                 with background.told_of_the_end(watch.stop):
                     yield
         finally:
-            await database.close()
+            await store.close()
 
     app = FastAPI(
         title="Maywe",

@@ -15,7 +15,7 @@ from app.decision.rules import decide
 from app.decision.standing import standing
 from app.judging import Choice
 from app.links import can_be_stopped
-from app.storage import subjects
+from app.storage.lookup import looking
 from app.storage.store import Store
 from app.writing import no_catalogue, subject_erased, unknown_subject
 
@@ -100,14 +100,15 @@ class Chosen(NamedTuple):
 
 async def chosen_by(connection: AsyncConnection, store: Store, subject_id: str, *, now: datetime) -> Chosen:
     """What a person has chosen. Raises Unknown, Erased, NotReady."""
-    snapshot = await subjects.snapshot(connection, subject_ids=[subject_id])
+    snapshot = await looking(connection)([], [subject_id], whole=True)
     timeline = await store.timeline(connection, snapshot.head)
     catalogue = timeline.judging(now)
-    person = snapshot.people.get(subject_id)
+    found = snapshot.people.get(subject_id)
     if catalogue is None:
         raise no_catalogue()
-    if person is None:
+    if found is None:
         raise unknown_subject()
+    person = found.person
     if person.own.erased_at is not None:
         raise subject_erased()
     is_on = {target: _is_on(target, person, timeline, now) for target in [*targets(catalogue), PROFILING]}

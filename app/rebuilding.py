@@ -8,10 +8,13 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.decision import fold
+from app.decision.catalogue import Timeline
 from app.decision.model import State
+from app.decision.present import Present, present_of
 from app.storage import everything, ledger
 from app.storage.everything import SubjectRow, TombstoneRow
 from app.storage.ledger import Entry
+from app.storage.store import read_timeline
 from app.writing import read, read_standing
 
 
@@ -48,9 +51,10 @@ async def rebuild(connection: AsyncConnection, *, only_compare: bool) -> int:
     """Compare all state with what the ledger tells and, unless only asked to compare, write the latter; writers wait
     meanwhile. Returns how many rows differed. Which identifiers there are, only their own rows tell."""
     await ledger.reserve(connection, 0)
+    timeline = await read_timeline(connection)
     told = await rebuild_from(ledger.everything(connection))
     stored = {row.subject_id: row async for row in everything.subject_rows(connection)}
-    subjects = [row for row in told.rows(stored) if not _same_subject(row, stored.get(row.subject_id))]
+    subjects = [row for row in told.rows(stored) if not _same_subject(row, stored.get(row.subject_id), timeline)]
     tombstones = [
         row._replace(state=told.kept.get(row.event_id))
         for row in await everything.tombstone_rows(connection)
@@ -59,27 +63,37 @@ async def rebuild(connection: AsyncConnection, *, only_compare: bool) -> int:
     pairs = {(one, other) for pair in told.attached for one in pair for other in pair - {one}}
     attached = await everything.attachment_rows(connection)
     if not only_compare:
-        await _write(connection, subjects, tombstones)
+        await _write(connection, subjects, tombstones, timeline)
         if attached != pairs:
             await everything.put_attachments(connection, pairs)
     return len(subjects) + len(tombstones) + len(attached ^ pairs)
 
 
-async def _write(connection: AsyncConnection, subjects: list[SubjectRow], tombstones: list[TombstoneRow]) -> None:
+async def _write(
+    connection: AsyncConnection, subjects: list[SubjectRow], tombstones: list[TombstoneRow], timeline: Timeline
+) -> None:
     for subject in subjects:
-        await everything.put_subject(connection, subject)
+        await everything.put_subject(connection, subject, timeline)
     for tombstone in tombstones:
         await everything.put_tombstone(connection, tombstone)
 
 
-def _same_subject(told: SubjectRow, stored: SubjectRow | None) -> bool:
-    if stored is None or told._replace(state=None) != stored._replace(state=None):
+def _same_subject(told: SubjectRow, stored: SubjectRow | None, timeline: Timeline) -> bool:
+    if stored is None or told._replace(state=None) != stored._replace(state=None, present=None):
         return False
-    return _same(told.state, stored.state)
+    return _same(told.state, stored.state) and _same_present(told.state, stored.present, timeline)
 
 
 def _same(told: State | None, stored: State | None) -> bool:
     return told is not None and stored is not None and _canonical(told) == _canonical(stored)
+
+
+def _same_present(told: State | None, stored: Present | None, timeline: Timeline) -> bool:
+    """Whether what checks read is what a state came down to, under the versions published when it was written."""
+    if told is None or stored is None or stored.versions > len(timeline.versions):
+        return False
+    present = present_of(told, timeline.first(stored.versions))
+    return present._replace(state=stored.state) == stored and _same(present.state, stored.state)
 
 
 def _canonical(state: State) -> tuple[object, ...]:

@@ -156,7 +156,7 @@ class Unit:
         """A new subject with one identifier; what an erasure left on the identifier passes to it."""
         subject_id = crypto.new_id("sub_")
         state = State(subject_id=subject_id, side=subject_id)
-        await subjects.create(self.connection, [state])
+        await subjects.create(self.connection, [state], self.timeline)
         self._states[subject_id] = state
         await self.give_identifier(state, address)
         return state
@@ -256,8 +256,12 @@ class Unit:
             raise Conflict  # judged by a catalogue that is not the last any more
         for state in self._states.values():
             fold.renumber(state, _DRAFTED, ended.position + 1)
-        await subjects.create(self.connection, [s for s in self._states.values() if s.subject_id in self._new])
-        await subjects.save(self.connection, [s for s in self._states.values() if s.subject_id not in self._new])
+        await subjects.create(
+            self.connection, [s for s in self._states.values() if s.subject_id in self._new], self.timeline
+        )
+        await subjects.save(
+            self.connection, [s for s in self._states.values() if s.subject_id not in self._new], self.timeline
+        )
         entries = [self._entry(draft, ended.position + n) for n, draft in enumerate(self._drafts, start=1)]
         await ledger.append(self.connection, entries, digest=digest)
         return ended._replace(position=ended.position + len(entries)).revision

@@ -28,7 +28,13 @@ FOLDER = Path(".benchmarks")
 SERVER_CORE, LOAD_CORE = "0", "1"
 _LOADER = Path(__file__).with_name("load.lua")
 _BIN = Path(sys.executable).parent
-_FORMAT = ("bench/people.py", "bench/ceilings.py", "app/storage/tables.py", "app/storage/codec.py")
+_FORMAT = (
+    "bench/people.py",
+    "bench/ceilings.py",
+    "app/storage/tables.py",
+    "app/storage/codec.py",
+    "app/decision/present.py",
+)
 
 
 def require_tools() -> None:

@@ -18,7 +18,7 @@ from app.decision.model import Event, State
 from app.judging import Choice, Fact
 from app.recording import Circumstances, record_choices, record_facts
 from app.scopes import SCOPES
-from app.storage import codec, schema, subjects, tables
+from app.storage import schema, subjects, tables
 from app.storage.database import Database
 from app.storage.store import Store
 from app.writing import Unit
@@ -121,12 +121,12 @@ def _lengthened(state: State, length: int) -> State:
 
 
 async def _copy(connection: AsyncConnection, store: Store, people: list[tuple[str, State]]) -> None:
-    timeline = (await Unit.begin(connection, store, _START)).catalogue
+    unit = await Unit.begin(connection, store, _START)
     held, named = [], []
     for name, state in people:
-        address = address_of(Subject("customer", name), timeline, store.secrets)
+        address = address_of(Subject("customer", name), unit.catalogue, store.secrets)
         copy = _renamed(state)
-        held.append({"subject_id": copy.subject_id, "state": codec.encode(copy)})
+        held.append({"subject_id": copy.subject_id, **subjects.written(copy, unit.timeline)})
         named.append(
             {
                 "identifier_id": crypto.new_id("idn_"),

@@ -211,7 +211,8 @@ class Timeline:
     ties to the later published. A published version always has an `effective_from`."""
 
     def __init__(self, published: Iterable[Catalogue]) -> None:
-        self._ordered = sorted(published, key=_start)  # stable: publication order decides ties
+        self._published = list(published)
+        self._ordered = sorted(self._published, key=_start)  # stable: publication order decides ties
         self._starts = [_start(catalogue) for catalogue in self._ordered]
         self._index = {catalogue.version: n for n, catalogue in enumerate(self._ordered)}
 
@@ -222,6 +223,17 @@ class Timeline:
     def versions(self) -> tuple[Catalogue, ...]:
         """All versions in the order in which they come into force."""
         return tuple(self._ordered)
+
+    def first(self, count: int) -> "Timeline":
+        """The timeline when only so many versions were published."""
+        return Timeline(self._published[:count])
+
+    def is_as_before(self, count: int, until: datetime) -> bool:
+        """Whether all up to an instant is judged as when only so many versions were published."""
+        if count == len(self._published):
+            return True
+        before, since = self._published[:count], self._published[count:]
+        return bool(before) and min(map(_start, since)) > max(until, min(map(_start, before)))
 
     def named(self, version: str) -> Catalogue | None:
         """The version of that name."""

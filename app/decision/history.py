@@ -40,7 +40,7 @@ class History:
 
     # Sides of a merge
 
-    def _reaches(self, lift: Event, no: Event) -> bool:
+    def reaches(self, lift: Event, no: Event) -> bool:
         """Whether something that merely lifts reaches an older no: across a merge only if recorded after it
         (domain 3.4)."""
         side: str | None = no.side
@@ -49,7 +49,7 @@ class History:
         return side is not None
 
     def _lifted(self, no: Event, lifts: Iterable[Event]) -> bool:
-        return any(lift.at > no.at and self._reaches(lift, no) for lift in lifts)
+        return any(lift.at > no.at and self.reaches(lift, no) for lift in lifts)
 
     # Children
 
@@ -102,7 +102,7 @@ class History:
     def _lifts(self, purpose: str, channel: str | None) -> list[Event]:
         return [e for e in self.on(purpose, "choice.withdraw_objection") if e.channel in (None, channel)]
 
-    def _can_be_lifted(self, no: Event) -> bool:
+    def can_be_lifted(self, no: Event) -> bool:
         """An objection can be taken back; a refusal or withdrawal only where it was taken as one."""
         assert no.purpose is not None
         if no.type == "choice.object":
@@ -119,7 +119,7 @@ class History:
         """Every no that reaches a purpose on a channel, and when it was first outweighed or lifted."""
         for no in self.noes(purpose, channel):
             ends = [lift.at for lift in self._lifts(purpose, channel or no.channel) if self._lifted(no, [lift])]
-            liftable = ends if self._can_be_lifted(no) else []
+            liftable = ends if self.can_be_lifted(no) else []
             yield no, earliest([*liftable, self.outweighed_at(no, purpose, channel)])
 
     def outweighed_at(self, no: Event, purpose: str, channel: str | None) -> datetime | None:
@@ -176,7 +176,7 @@ class History:
         assert no.purpose is not None
         overrides = self.on(no.purpose, "fact.objection_overridden")
         upheld = max((e.at for e in self.on(no.purpose, "fact.objection_upheld")), default=None)
-        return any(o.at > no.at and self._reaches(o, no) and (upheld is None or upheld < o.at) for o in overrides)
+        return any(o.at > no.at and self.reaches(o, no) and (upheld is None or upheld < o.at) for o in overrides)
 
     def is_upheld_since(self, purpose: str, at: datetime) -> bool:
         """Whether an objection to the purpose was upheld at or after an instant."""

@@ -195,11 +195,10 @@ async def check_batch(request: BatchRequest, caller: TheCaller, now: Now) -> Htt
 async def check_all(request: AllRequest, caller: TheCaller, now: Now) -> HttpResponse:
     """Every enabled purpose and channel of the catalogue in force, with its decision."""
     subject = request.subject.as_subject()
-    async with caller.store.database.read() as connection:
-        answers, questions = await ask_all(
-            connection, caller.store, subject, jurisdiction=request.jurisdiction, gpc=request.gpc, now=now
-        )
-        await caller.confirm(connection, answers.head, now)
+    answers, questions = await ask_all(
+        caller.store, subject, jurisdiction=request.jurisdiction, gpc=request.gpc, now=now
+    )
+    await caller.confirm(None, answers.head, now)
     decided: list[tuple[Decision, Question]] = []
     for question, decision in zip(questions, answers.decisions, strict=True):
         if isinstance(decision, Invalid):
@@ -227,9 +226,8 @@ def _note(decided: list[tuple[Decision, Question]], catalogue: Catalogue) -> str
 
 
 async def _ask(caller: TheCaller, asked: list[Asked], now: Now, revisions: list[str]) -> Answers:
-    async with caller.store.database.read() as connection:
-        answers = await ask(connection, caller.store, asked, now=now, at_least=revisions)
-        await caller.confirm(connection, answers.head, now)
+    answers = await ask(caller.store, asked, now=now, at_least=revisions)
+    await caller.confirm(None, answers.head, now)
     return answers
 
 

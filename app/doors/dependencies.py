@@ -63,7 +63,7 @@ class Caller(NamedTuple):
             detail = f"This API key lacks the scope {' or '.join(scopes)}."
             raise Denied("insufficient-scope", detail)
 
-    async def confirm(self, connection: AsyncConnection, head: Head, now: datetime) -> None:
+    async def confirm(self, connection: AsyncConnection | None, head: Head, now: datetime) -> None:
         """Raise Denied unless the key is valid as of a ledger head. Compared even if another request read the keys
         again in the meantime."""
         await self.store.refresh_keys(connection, head)

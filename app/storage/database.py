@@ -45,10 +45,11 @@ class Database:
     """One database; knows nothing of what is stored."""
 
     def __init__(self, url: str) -> None:
+        self._url = url
         self.is_sqlite = url.startswith("sqlite:")
         self.after_commit: list[Callable[[], None]] = []  # called after each unit of work that was committed
         if self.is_sqlite:
-            path = url.removeprefix("sqlite:///")
+            self.path = path = url.removeprefix("sqlite:///")
             self._reader = _sqlite_engine(path, begin=None, pool_size=4)
             self._long_reader = _sqlite_engine(path, begin=None, pool_size=_LONG_VIEWS)
             self._writer = _sqlite_engine(path, begin="BEGIN IMMEDIATE", pool_size=1)
@@ -87,6 +88,11 @@ class Database:
             await connection.exec_driver_sql("BEGIN")
         else:
             await connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+
+    async def connect(self) -> psycopg.AsyncConnection[Any]:
+        """A connection of PostgreSQL's own driver, outside of the pools, on which every statement sees all that was
+        committed before it."""
+        return await _connect_postgres(self._url)
 
     @asynccontextmanager
     async def _connect(self, engine: AsyncEngine) -> AsyncGenerator[AsyncConnection]:
@@ -184,11 +190,9 @@ def _sqlite_engine(path: str, *, begin: str | None, pool_size: int) -> AsyncEngi
 
 def _postgres_engine(url: str, *, pool_size: int, max_overflow: int) -> AsyncEngine:
     """The URL goes to libpq, so that every form libpq knows works: socket folders, TLS options, several hosts."""
-    conninfo = conninfo_of(url, _POSTGRES_OPTIONS)
 
     async def connect() -> psycopg.AsyncConnection[Any]:
-        connection = await psycopg.AsyncConnection.connect(conninfo, autocommit=True, prepare_threshold=2)
-        await connection.execute(_DURABLE)
+        connection = await _connect_postgres(url)
         await connection.set_autocommit(False)
         return connection
 
@@ -205,13 +209,21 @@ def _postgres_engine(url: str, *, pool_size: int, max_overflow: int) -> AsyncEng
         driver = connection.driver_connection
         was_idle = "was_used" in record.info  # a new one is not looked at: what it meets is an error like any other
         record.info["was_used"] = True
-        if was_idle and (driver.closed or _hung_up(driver.fileno())):
+        if was_idle and (driver.closed or has_hung_up(driver.fileno())):
             raise DisconnectionError
 
     return engine
 
 
-def _hung_up(descriptor: int) -> bool:
+async def _connect_postgres(url: str) -> psycopg.AsyncConnection[Any]:
+    connection = await psycopg.AsyncConnection.connect(
+        conninfo_of(url, _POSTGRES_OPTIONS), autocommit=True, prepare_threshold=2
+    )
+    await connection.execute(_DURABLE)
+    return connection
+
+
+def has_hung_up(descriptor: int) -> bool:
     """Whether the server has closed an idle connection: an idle server has nothing to say but good-bye."""
     poll = select.poll()
     poll.register(descriptor, select.POLLIN)

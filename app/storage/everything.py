@@ -1,28 +1,33 @@
 """All state at once: read to be compared with what the ledger tells, written where it differs."""
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from datetime import datetime
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import msgspec
 from sqlalchemy import delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from app.decision.catalogue import Timeline
 from app.decision.model import State
+from app.decision.present import Present
 from app.storage import codec
+from app.storage.subjects import written
 from app.storage.tables import attachments, subjects, tombstones
 
+_T = TypeVar("_T")
 _PAGE = 1000
 
 
 class SubjectRow(NamedTuple):
-    """The row of a subject as it is stored. `state` is None where it cannot be read."""
+    """The row of a subject as it is stored. `state` and `present` are None where they cannot be read."""
 
     subject_id: str
     merged_into: str | None
     was_device: bool
     erased_at: datetime | None
     state: State | None
+    present: Present | None = None
 
 
 class TombstoneRow(NamedTuple):
@@ -40,30 +45,31 @@ async def subject_rows(connection: AsyncConnection) -> AsyncIterator[SubjectRow]
     while True:
         page = (await connection.execute(statement.where(subjects.c.subject_id > last))).all()
         for row in page:
-            yield SubjectRow(row.subject_id, row.merged_into, row.was_device, row.erased_at, _readable(row.state))
+            state, present = _readable(row.state, codec.decode), _readable(row.present, codec.decode_present)
+            yield SubjectRow(row.subject_id, row.merged_into, row.was_device, row.erased_at, state, present)
         if len(page) < _PAGE:
             return
         last = page[-1].subject_id
 
 
-def _readable(value: bytes) -> State | None:
+def _readable(value: bytes, decode: Callable[[bytes], _T]) -> _T | None:
     try:
-        return codec.decode(value)
+        return decode(value)
     except msgspec.MsgspecError:
         return None
 
 
-async def put_subject(connection: AsyncConnection, row: SubjectRow) -> None:
+async def put_subject(connection: AsyncConnection, row: SubjectRow, timeline: Timeline) -> None:
     """Write the row of a subject, whether or not there was one."""
     assert row.state is not None
     await connection.execute(delete(subjects).where(subjects.c.subject_id == row.subject_id))
-    await connection.execute(insert(subjects).values({**row._asdict(), "state": codec.encode(row.state)}))
+    await connection.execute(insert(subjects).values(row._asdict() | written(row.state, timeline)))
 
 
 async def tombstone_rows(connection: AsyncConnection) -> list[TombstoneRow]:
     """Every tombstone."""
     found = await connection.execute(select(tombstones.c.digest, tombstones.c.event_id, tombstones.c.state))
-    return [TombstoneRow(bytes(row.digest), row.event_id, _readable(row.state)) for row in found]
+    return [TombstoneRow(bytes(row.digest), row.event_id, _readable(row.state, codec.decode)) for row in found]
 
 
 async def put_tombstone(connection: AsyncConnection, row: TombstoneRow) -> None:

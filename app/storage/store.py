@@ -14,6 +14,7 @@ from app.storage.catalogue import Published
 from app.storage.database import Database
 from app.storage.keys import ApiKey
 from app.storage.ledger import Head
+from app.storage.lookup import PostgresLook, SqliteLook
 from app.storage.subjects import Identifier
 
 DOCUMENT: TypeAdapter[Catalogue] = TypeAdapter(Catalogue)
@@ -25,6 +26,9 @@ class Store:
     def __init__(self, database: Database, secrets: Secrets) -> None:
         self.database = database
         self.secrets = secrets
+        self.look: SqliteLook | PostgresLook = (
+            SqliteLook(database.path) if database.is_sqlite else PostgresLook(database)
+        )
         self._published: list[Published] = []
         self._timeline = Timeline([])
         self._keys: dict[str, ApiKey] = {}
@@ -40,15 +44,17 @@ class Store:
         """When the last of the catalogues known so far was published; there must be one."""
         return self._published[-1].published_at
 
-    async def timeline(self, connection: AsyncConnection, head: Head) -> Timeline:
-        """The catalogues as of a head; read only when the head says there are newer ones."""
+    async def timeline(self, connection: AsyncConnection | None, head: Head) -> Timeline:
+        """The catalogues as of a head; read only when the head says there are newer ones, on a connection of its own if
+        there is none."""
         serial, timeline = self.known
         if serial == head.catalogue_serial:
             return timeline
-        published = await catalogue.published(connection)
-        timeline = Timeline(DOCUMENT.validate_json(version.document, strict=True) for version in published)
-        self._published, self._timeline = published, timeline
-        return timeline
+        if connection is None:
+            async with self.database.read() as own:
+                return await self.timeline(own, head)
+        self._published, self._timeline = await _catalogues(connection)
+        return self._timeline
 
     async def published(self, connection: AsyncConnection) -> list[Published]:
         """The published versions as documents, oldest first."""
@@ -59,9 +65,14 @@ class Store:
         """A key as last known."""
         return self._keys.get(key_id)
 
-    async def refresh_keys(self, connection: AsyncConnection, head: Head) -> None:
+    async def refresh_keys(self, connection: AsyncConnection | None, head: Head) -> None:
         """Read the keys again if the head says that they changed."""
-        if head.keys_serial != self._keys_serial:
+        if head.keys_serial == self._keys_serial:
+            return
+        if connection is None:
+            async with self.database.read() as own:
+                await self.refresh_keys(own, head)
+        else:
             self._keys = {key.key_id: key for key in await keys.all_keys(connection)}
             self._keys_serial = head.keys_serial
 
@@ -70,6 +81,22 @@ class Store:
         if identifier.sealed is None:
             return None
         return self.secrets.unseal(identifier.sealed, identifier.identifier_id.encode()).decode()
+
+    async def close(self) -> None:
+        """Give back every connection."""
+        await self.look.close()
+        await self.database.close()
+
+
+async def read_timeline(connection: AsyncConnection) -> Timeline:
+    """The catalogues as a connection sees them."""
+    _, timeline = await _catalogues(connection)
+    return timeline
+
+
+async def _catalogues(connection: AsyncConnection) -> tuple[list[Published], Timeline]:
+    published = await catalogue.published(connection)
+    return published, Timeline(DOCUMENT.validate_json(version.document, strict=True) for version in published)
 
 
 def document_of(published: Published) -> dict[str, object]:

@@ -2,33 +2,27 @@
 
 from collections.abc import AsyncIterator, Iterable, Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sqlalchemy import (
     ColumnElement,
-    LargeBinary,
-    String,
-    Subquery,
     bindparam,
-    cast,
     delete,
     func,
     insert,
-    null,
     or_,
     select,
-    true,
-    union_all,
     update,
 )
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from app.decision.catalogue import Timeline
 from app.decision.model import Person, State
+from app.decision.present import present_of
 from app.storage import codec
 from app.storage.database import Conflict
-from app.storage.ledger import HEAD, Head
-from app.storage.tables import attachments, evidence, identifiers, ledger_head, subjects, tombstones
+from app.storage.tables import attachments, evidence, identifiers, subjects, tombstones
 
 _PAGE = 1000
 
@@ -50,66 +44,6 @@ class Tombstone(NamedTuple):
     digest: bytes
     event_id: str
     state: State
-
-
-class Snapshot(NamedTuple):
-    """What one read saw: the head of the ledger and, under the digest or subject_id asked for, the people found."""
-
-    head: Head
-    people: dict[bytes | str, Person]
-
-
-# Reading for a question
-
-
-async def snapshot(
-    connection: AsyncConnection, *, digests: Sequence[bytes] = (), subject_ids: Sequence[str] = ()
-) -> Snapshot:
-    """Read head, subjects, tombstones and those attached to them in one statement, so in one snapshot. A key under
-    which nobody is found is absent from `people`."""
-    asked = _asked(digests, subject_ids)
-    own, other = subjects.alias("own"), subjects.alias("other")
-    statement = (
-        select(*HEAD, asked.c.digest, asked.c.asked_id, own.c.state, asked.c.kept, other.c.state.label("heard"))
-        .select_from(ledger_head)
-        .outerjoin(asked, true())
-        .outerjoin(own, own.c.subject_id == asked.c.subject_id)
-        .outerjoin(attachments, attachments.c.subject_id == asked.c.subject_id)
-        .outerjoin(other, other.c.subject_id == attachments.c.other_id)
-    )
-    rows = (await connection.execute(statement)).all()
-    people: dict[bytes | str, Person] = {}
-    for row in rows:
-        key = row.asked_id if row.digest is None else bytes(row.digest)
-        value = row.state or row.kept
-        if key is None or value is None:
-            continue
-        person = people.get(key) or Person(codec.decode(value))
-        if row.heard is not None:
-            person = person._replace(heard=(*person.heard, codec.decode(row.heard)))
-        people[key] = person
-    return Snapshot(Head(*rows[0][:4]), people)
-
-
-def _asked(digests: Sequence[bytes], subject_ids: Sequence[str]) -> Subquery:
-    nothing, nobody = cast(null(), LargeBinary), cast(null(), String)
-    parts = []
-    if digests:
-        holders = select(
-            identifiers.c.digest, nobody.label("asked_id"), identifiers.c.subject_id, nothing.label("kept")
-        ).where(identifiers.c.digest.in_(digests))
-        kept = select(tombstones.c.digest, nobody, nobody, tombstones.c.state).where(tombstones.c.digest.in_(digests))
-        parts += [holders, kept]
-    if subject_ids or not parts:
-        survivor = func.coalesce(subjects.c.merged_into, subjects.c.subject_id)
-        named = select(
-            nothing.label("digest"),
-            subjects.c.subject_id.label("asked_id"),
-            survivor.label("subject_id"),
-            nothing.label("kept"),
-        ).where(subjects.c.subject_id.in_(subject_ids))
-        parts.append(named)
-    return union_all(*parts).subquery("asked")
 
 
 # Reading for an audience
@@ -261,20 +195,26 @@ async def take(connection: AsyncConnection, subject_ids: Iterable[str]) -> dict[
     return {row.subject_id: codec.decode(row.state) for row in rows}
 
 
-async def create(connection: AsyncConnection, states: Sequence[State]) -> None:
+async def create(connection: AsyncConnection, states: Sequence[State], timeline: Timeline) -> None:
     """Add subjects."""
-    rows = [{"subject_id": state.subject_id, "state": codec.encode(state)} for state in states]
+    rows = [{"subject_id": state.subject_id, **written(state, timeline)} for state in states]
     if rows:
         await connection.execute(insert(subjects), rows)
 
 
-async def save(connection: AsyncConnection, states: Iterable[State]) -> None:
+async def save(connection: AsyncConnection, states: Iterable[State], timeline: Timeline) -> None:
     """Write the states of subjects back."""
-    statement = update(subjects).where(subjects.c.subject_id == bindparam("saved"))
-    statement = statement.values(state=bindparam("state"), erased_at=bindparam("erased_at"))
-    rows = [{"saved": s.subject_id, "state": codec.encode(s), "erased_at": s.erased_at} for s in states]
+    kept: dict[str, Any] = {name: bindparam(name) for name in ("erased_at", "present", "state")}
+    statement = update(subjects).where(subjects.c.subject_id == bindparam("saved")).values(kept)
+    rows = [{"saved": state.subject_id, **written(state, timeline)} for state in states]
     if rows:
         await connection.execute(statement, rows)
+
+
+def written(state: State, timeline: Timeline) -> dict[str, Any]:
+    """The columns that hold a state: the whole of it, and what answers about now depend on."""
+    present = codec.encode_present(present_of(state, timeline))
+    return {"erased_at": state.erased_at, "present": present, "state": codec.encode(state)}
 
 
 async def add_identifiers(connection: AsyncConnection, *added: Identifier) -> None:

@@ -90,6 +90,7 @@ subjects = Table(
     Column("merged_into", String(64), index=True),
     Column("was_device", Boolean, nullable=False, server_default=false()),
     Column("erased_at", UtcDateTime),
+    Column("present", LargeBinary, nullable=False),  # what a check reads, before the whole that may be long
     Column("state", LargeBinary, nullable=False),
 )
 

@@ -51,6 +51,7 @@ def upgrade() -> None:
         sa.Column("merged_into", sa.String(64)),
         sa.Column("was_device", sa.Boolean, nullable=False, server_default=sa.false()),
         sa.Column("erased_at", UtcDateTime),
+        sa.Column("present", sa.LargeBinary, nullable=False),
         sa.Column("state", sa.LargeBinary, nullable=False),
         sa.PrimaryKeyConstraint("subject_id", name="pk_subjects"),
     )

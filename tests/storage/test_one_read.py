@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, event
 
+from app.storage import lookup
 from tests.harness.databases import Databases
 from tests.harness.people import IDENTIFIERS, People
 from tests.harness.service import Maywe, in_process
@@ -25,7 +26,7 @@ QUESTIONS: dict[str, tuple[str, dict[str, Any]]] = {
 
 
 @pytest.fixture
-def statements() -> Iterator[list[str]]:
+def statements(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     """Every statement sent to any database from now on, but for the hint to other processes that follows a commit."""
     sent: list[str] = []
 
@@ -33,7 +34,17 @@ def statements() -> Iterator[list[str]]:
         if "pg_notify" not in statement:
             sent.append(statement)
 
+    def remembering(make: Any) -> Any:
+        def made(*names: Any, **more: Any) -> Any:
+            statement, parameters = make(*names, **more)
+            sent.append(statement)
+            return statement, parameters
+
+        return made
+
     event.listen(Engine, "before_cursor_execute", remember)
+    for make in ("_on_sqlite", "_on_postgres"):  # what checks send by the driver itself
+        monkeypatch.setattr(lookup, make, remembering(getattr(lookup, make)))
     yield sent
     event.remove(Engine, "before_cursor_execute", remember)
 

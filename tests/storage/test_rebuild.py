@@ -62,9 +62,12 @@ async def test_all_state_is_what_the_ledger_tells(maywe: Maywe) -> None:
 DAMAGES = {
     "a state": ("UPDATE subjects SET state = (SELECT min(state) FROM subjects)", {}),
     "a state that cannot be read": ("UPDATE subjects SET state = :junk", {"junk": b"\xc1junk"}),
+    "what checks read": ("UPDATE subjects SET present = (SELECT min(present) FROM subjects)", {}),
+    "what checks read, not to be read": ("UPDATE subjects SET present = :junk", {"junk": b"\xc1junk"}),
     "a row that is gone": ("DELETE FROM subjects WHERE merged_into IS NULL", {}),
     "a row that was never written": (
-        "INSERT INTO subjects (subject_id, state) SELECT 'sub_unheard_of', min(state) FROM subjects",
+        "INSERT INTO subjects (subject_id, present, state)"
+        " SELECT 'sub_unheard_of', min(present), min(state) FROM subjects",
         {},
     ),
     "a merge undone": ("UPDATE subjects SET merged_into = NULL", {}),
@@ -103,9 +106,13 @@ async def differing(maywe: Maywe, *, mend: bool = False) -> int:
 async def test_a_state_that_cannot_be_read_is_no_yes(maywe: Maywe) -> None:
     subject = {"type": "customer", "id": "c-1"}
     await maywe.choose(subject, {"purpose": "offers", "channel": "email", "choice": "withdraw"})
+    question = {"subject": subject, "purpose": "offers", "channel": "email"}
+    sql.execute(maywe.url, "UPDATE subjects SET present = :junk", junk=b"\xc1junk")
+    assert (await maywe.http.post("/v1/check", json=question)).status_code == 500
+    past = {**question, "as_of": "2026-01-01T00:00:00Z"}
+    assert (await maywe.http.post("/v1/check", json=past)).status_code == 200
     sql.execute(maywe.url, "UPDATE subjects SET state = :junk", junk=b"\xc1junk")
-    answer = await maywe.http.post("/v1/check", json={"subject": subject, "purpose": "offers", "channel": "email"})
-    assert answer.status_code == 500
+    assert (await maywe.http.post("/v1/check", json=past)).status_code == 500
 
 
 async def test_erasure_removes_sealed_values_and_evidence(maywe: Maywe) -> None:
