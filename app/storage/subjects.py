@@ -66,7 +66,7 @@ async def holders(connection: AsyncConnection, type: str, *, size: int) -> Async
         .where(identifiers.c.type == type, identifiers.c.sealed.is_not(None))
     )
     async with connection.stream(statement, execution_options={"yield_per": size}) as rows:
-        async for page in rows.partitions():
+        async for page in rows.partitions(size):
             states = [codec.decode(row.state) for row in page]
             heard = await _heard(connection, [state.subject_id for state in states])
             yield [

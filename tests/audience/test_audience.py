@@ -14,6 +14,7 @@ import pytest
 
 from app.audience import Audience
 from app.decision.model import Question
+from app.storage import subjects
 from tests.audience.people import PURPOSES, populate
 from tests.harness.service import Maywe, served
 
@@ -180,6 +181,15 @@ async def test_a_change_during_the_stream_is_not_half_in_it(maywe: Maywe) -> Non
         "p2@example.com",
         "late@example.com",
     }
+
+
+async def test_an_export_is_read_a_few_people_at_a_time(maywe: Maywe) -> None:
+    """Else memory would grow with the audience, and nobody else be answered meanwhile."""
+    for n in range(7):
+        await maywe.choose({"type": "email", "id": f"p{n}@example.com"}, GIVE, notice="conformance-1")
+    async with maywe.store.database.long_view() as connection:
+        sizes = [len(page) async for page in subjects.holders(connection, "email", size=3)]
+    assert sizes == [3, 3, 1]
 
 
 async def test_long_reads_leave_room_for_questions(maywe: Maywe) -> None:
