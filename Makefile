@@ -2,7 +2,7 @@
 PYTHON ?= python3
 PYTEST ?= .venv/bin/pytest --numprocesses 2
 BIN := .venv/bin
-SOURCES := app migrations tests $(wildcard bench) .ci/scenarios
+SOURCES := app migrations tests examples $(wildcard bench) .ci/scenarios
 
 # uv installs faster, pip comes with Python: either takes the same lock files, and checks the same hashes.
 ifeq ($(shell command -v uv),)

@@ -11,11 +11,13 @@ from app.telemetry import get_logger
 
 _AGAIN = 1.0  # seconds until work that failed is begun again
 
+Work = Callable[[], Awaitable[None]]
+
 _log = get_logger("maywe.background")
 
 
 @contextlib.asynccontextmanager
-async def kept_up(*work: Callable[[], Awaitable[None]]) -> AsyncGenerator[None]:
+async def kept_up(*work: Work) -> AsyncGenerator[None]:
     """Do some endless work until the block ends."""
     tasks = [asyncio.create_task(_keep_up(one)) for one in work]
     try:
@@ -26,7 +28,7 @@ async def kept_up(*work: Callable[[], Awaitable[None]]) -> AsyncGenerator[None]:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _keep_up(work: Callable[[], Awaitable[None]]) -> None:
+async def _keep_up(work: Work) -> None:
     while True:
         try:
             await work()

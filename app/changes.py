@@ -1,6 +1,6 @@
 """The change feed, read: pages of rows after a cursor, derived from the ledger (domain 5, no lost change)."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -136,16 +136,23 @@ class Reader:
                 yield row, Cursor(start.epoch, entry.position, place, digest, self._fingerprint)
 
     async def _with_names(self, connection: AsyncConnection, found: Sequence[tuple[Row, Cursor]]) -> list[Told]:
-        names = await self._names(connection, {row.subject_id for row, _ in found if row.subject_id is not None})
-        return [Told(row, self._write(cursor), names.get(row.subject_id or "")) for row, cursor in found]
+        subject_ids = {row.subject_id for row, _ in found if row.subject_id is not None}
+        named = await names(connection, self._store, subject_ids, self._identifier_type)
+        return [Told(row, self._write(cursor), named.get(row.subject_id or "")) for row, cursor in found]
 
-    async def _names(self, connection: AsyncConnection, subject_ids: set[str]) -> dict[str, dict[str, str]]:
-        """The oldest identifier of the asked type of each subject that is neither erased nor merged into another."""
-        if self._identifier_type is None or not subject_ids:
-            return {}
-        oldest = await subjects.named(connection, sorted(subject_ids), self._identifier_type)
-        return {
-            subject_id: {"type": found.type, "id": value}
-            for subject_id, found in oldest.items()
-            if (value := self._store.value_of(found)) is not None
+
+async def names(
+    connection: AsyncConnection, store: Store, subject_ids: Iterable[str], identifier_type: str | None
+) -> dict[str, dict[str, str]]:
+    """The oldest identifier of a type of each subject that is neither erased nor merged into another."""
+    if identifier_type is None:
+        return {}
+    oldest = await subjects.named(connection, sorted(subject_ids), identifier_type)
+    return {
+        subject_id: {
+            "type": found.type,
+            "id": store.secrets.unseal(found.sealed, found.identifier_id.encode()).decode(),
         }
+        for subject_id, found in oldest.items()
+        if found.sealed is not None
+    }

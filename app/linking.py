@@ -135,6 +135,7 @@ async def _attach(unit: Unit, person: State, device: State, found: Identifier) -
 
 
 async def _merge(unit: Unit, survivor: State, loser: State, identifier_id: str) -> Linked:
+    unit.tell_ends(survivor)
     purposes = {*survivor.by_purpose, *loser.by_purpose}
     data = {"identifier_id": identifier_id, "merged": loser.subject_id}
     is_device = await _is_pseudonymous(unit, loser.subject_id)

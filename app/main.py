@@ -34,6 +34,7 @@ from app.settings import Settings, load_settings
 from app.storage import schema
 from app.storage.database import Database
 from app.storage.store import Store
+from app.sweeping import sweep_for_ever
 from app.telemetry import configure_logging
 from app.watching import Watch
 
@@ -52,9 +53,9 @@ def create_app(settings: Settings) -> FastAPI:
         app.state.failures = Failures()
         app.state.watch = watch = Watch(database)
         database.after_commit.append(watch.committed)
-        work = (
-            [watch.run] if settings.is_sqlite else [watch.run, watch.say, partial(watch.listen, settings.database_url)]
-        )
+        work: list[background.Work] = [watch.run, partial(sweep_for_ever, app.state.store)]
+        if not settings.is_sqlite:
+            work += [watch.say, partial(watch.listen, settings.database_url)]
         try:
             async with background.kept_up(*work):
                 with background.told_of_the_end(watch.stop):

@@ -7,11 +7,11 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.decision import fold
+from app.decision import due, fold
 from app.decision.catalogue import Timeline
 from app.decision.model import State
 from app.decision.present import Present, present_of
-from app.storage import everything, ledger
+from app.storage import ends, everything, ledger
 from app.storage.everything import SubjectRow, TombstoneRow
 from app.storage.ledger import Entry
 from app.storage.store import read_timeline
@@ -64,6 +64,7 @@ async def rebuild(connection: AsyncConnection, *, only_compare: bool) -> int:
     attached = await everything.attachment_rows(connection)
     if not only_compare:
         await _write(connection, subjects, tombstones, timeline)
+        await ends.forget(connection)
         if attached != pairs:
             await everything.put_attachments(connection, pairs)
     return len(subjects) + len(tombstones) + len(attached ^ pairs)
@@ -99,7 +100,16 @@ def _same_present(told: State | None, stored: Present | None, timeline: Timeline
 def _canonical(state: State) -> tuple[object, ...]:
     """A state with everything whose order means nothing in one order."""
     events = sorted(state.events(), key=lambda e: (e.position, e.side, e.channel or "", e.id))
-    return events, state.subject_id, state.side, state.sides, state.erasures, state.standings, state.erased_at
+    return (
+        events,
+        state.subject_id,
+        state.side,
+        state.sides,
+        state.erasures,
+        state.standings,
+        state.erased_at,
+        state.ends_told,
+    )
 
 
 async def rebuild_from(entries: AsyncIterator[Entry]) -> Rebuilt:
@@ -110,7 +120,10 @@ async def rebuild_from(entries: AsyncIterator[Entry]) -> Rebuilt:
             continue
         if entry.type.startswith("subject."):
             _SUBJECT[entry.type](rebuilt, entry, rebuilt.state(entry.subject_id))
-        else:
+        elif entry.type == "evidence.expired":
+            key = due.key(entry.purpose or "", entry.data["evidence"])
+            rebuilt.state(entry.subject_id).ends_told[key] = entry.occurred_at
+        elif entry.type != "consent.expired":  # its standing is all it tells
             state = rebuilt.state(entry.subject_id)
             fold.place(state, read(entry, state.side))
         _keep_standings(rebuilt, entry)

@@ -12,6 +12,8 @@ TYPES = (
     *(f"fact.{f}" for f in ("restriction_started", "restriction_lifted", "consent_invalidated")),
     *(f"fact.{f}" for f in ("objection_upheld", "objection_overridden")),
     *(f"subject.{s}" for s in ("linked", "unlinked", "merged", "erased")),
+    "consent.expired",
+    "evidence.expired",
     "catalogue.published",
 )
 _DETAILS: dict[str, tuple[str, ...]] = {
@@ -19,6 +21,7 @@ _DETAILS: dict[str, tuple[str, ...]] = {
     "fact.restriction_started": ("data_categories",),
     "fact.restriction_lifted": ("data_categories",),
     "fact.child": ("until",),
+    "evidence.expired": ("evidence",),
     "subject.linked": ("attached", "merged"),
     "subject.unlinked": ("attached",),
     "catalogue.published": ("version", "effective_from", "material_changes"),
@@ -30,7 +33,7 @@ class Row(NamedTuple):
     else happened which answers depend on. `details` holds what only its type has."""
 
     id: str
-    event_id: str
+    event_id: str | None
     type: str
     subject_id: str | None
     purpose: str | None
@@ -45,8 +48,8 @@ class Row(NamedTuple):
     notice: str | None
     merged_into: str | None
     details: dict[str, Any] | None
-    occurred_at: datetime
-    recorded_at: datetime
+    occurred_at: datetime | None
+    recorded_at: datetime | None
 
 
 class Filter(NamedTuple):
@@ -67,20 +70,27 @@ class Filter(NamedTuple):
 
 def rows_of(entry: Entry) -> list[Row]:
     """The rows of an entry, always the same and in the same order: what happened, then the standings it changed."""
-    return [
-        Row(
-            id=row_id(entry.event_id, n),
-            event_id=entry.event_id,
-            type=entry.type,
-            subject_id=entry.subject_id,
-            method=entry.data.get("method"),
-            notice=entry.data.get("notice"),
-            occurred_at=entry.occurred_at,
-            recorded_at=entry.recorded_at,
-            **(_NOTHING | told),
-        )
-        for n, told in enumerate([*_happened(entry), *_changed(entry)])
-    ]
+    return [row_of(entry, n, **told) for n, told in enumerate([*_happened(entry), *_changed(entry)])]
+
+
+def row_of(entry: Entry, n: int = 0, **told: Any) -> Row:
+    """A row that tells of an entry, with nothing in it but what is given."""
+    return Row(
+        id=row_id(entry.event_id, n),
+        event_id=entry.event_id,
+        type=entry.type,
+        method=entry.data.get("method"),
+        notice=entry.data.get("notice"),
+        occurred_at=entry.occurred_at,
+        recorded_at=entry.recorded_at,
+        **(_NOTHING | {"subject_id": entry.subject_id} | told),
+    )
+
+
+def bare_row(type: str, **told: Any) -> Row:
+    """A row that rests on no single event."""
+    no_event: dict[str, Any] = {"id": "", "event_id": None, "method": None, "notice": None}
+    return Row(type=type, occurred_at=None, recorded_at=None, **(_NOTHING | no_event | told))
 
 
 def row_id(event_id: str, n: int) -> str:
@@ -111,6 +121,8 @@ _NOTHING: dict[str, Any] = {
 
 
 def _happened(entry: Entry) -> Iterator[dict[str, Any]]:
+    if entry.type == "consent.expired":
+        return
     if entry.type.startswith("choice."):
         yield from _scopes(entry)
     else:

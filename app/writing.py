@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app import crypto
 from app.addressing import Address, Subject, address_of
-from app.decision import fold
+from app.decision import due, fold
 from app.decision.catalogue import Catalogue, Timeline
 from app.decision.fold import Change
 from app.decision.model import Event, Standing, State
@@ -156,7 +156,7 @@ class Unit:
         """A new subject with one identifier; what an erasure left on the identifier passes to it."""
         subject_id = crypto.new_id("sub_")
         state = State(subject_id=subject_id, side=subject_id)
-        await subjects.create(self.connection, [state], self.timeline)
+        await subjects.create(self.connection, [state], self.timeline, self.now)
         self._states[subject_id] = state
         await self.give_identifier(state, address)
         return state
@@ -184,6 +184,7 @@ class Unit:
 
     def take_over(self, state: State, left_by: str, kept: State, identifier_id: str) -> None:
         """Let a subject take over what an erasure or unlinking kept (domain 3.4)."""
+        self.tell_ends(state)
         draft = self.draft(state, "subject.linked", {"identifier_id": identifier_id, "takes_over": left_by})
         purposes = {*state.by_purpose, *kept.by_purpose}
         self.change(state, draft, purposes, lambda: fold.take_over(state, kept, side=draft.event_id))
@@ -203,6 +204,7 @@ class Unit:
 
     def place(self, state: State, event: Event, purposes: Iterable[str], **about: dict[str, Any]) -> list[Change]:
         """Add a choice or fact to a subject's history; returns what became of the standings of the purposes named."""
+        self.tell_ends(state)
         event = event._replace(position=_DRAFTED + len(self._drafts), side=state.side)
         draft = Draft(
             event.type,
@@ -241,6 +243,23 @@ class Unit:
             return max(self.now, event.at)
         return await ledger.recorded_at(self.connection, event.id)
 
+    def tell_ends(self, state: State) -> None:
+        """Record what time alone ended and nobody told yet, before anything else happens to the subject. Changes no
+        answer."""
+        for consent in due.ended_consents(state, self.timeline, self.now):
+            change = Change(consent.purpose, consent.channel, consent.previous, consent.standing, effective=True)
+            data = {"notice": consent.notice, "standings": [written(change)]}
+            draft = Draft("consent.expired", consent.at, state.subject_id, data)
+            draft.purpose, draft.channel = consent.purpose, consent.channel
+            state.standings[consent.purpose][consent.channel or ""] = consent.standing
+            self._drafts.append(draft)
+        for end in due.ends_of_evidence(state, self.timeline, self.now):
+            if end.at <= self.now:
+                draft = Draft("evidence.expired", end.at, state.subject_id, {"evidence": end.evidence})
+                draft.purpose = end.purpose
+                state.ends_told[end.key] = end.at
+                self._drafts.append(draft)
+
     def replace(self, state: State) -> None:
         """Put a state in the place of the one that was held for the subject."""
         self._states[state.subject_id] = state
@@ -256,12 +275,10 @@ class Unit:
             raise Conflict  # judged by a catalogue that is not the last any more
         for state in self._states.values():
             fold.renumber(state, _DRAFTED, ended.position + 1)
-        await subjects.create(
-            self.connection, [s for s in self._states.values() if s.subject_id in self._new], self.timeline
-        )
-        await subjects.save(
-            self.connection, [s for s in self._states.values() if s.subject_id not in self._new], self.timeline
-        )
+        new = [state for state in self._states.values() if state.subject_id in self._new]
+        old = [state for state in self._states.values() if state.subject_id not in self._new]
+        await subjects.create(self.connection, new, self.timeline, self.now)
+        await subjects.save(self.connection, old, self.timeline, self.now)
         entries = [self._entry(draft, ended.position + n) for n, draft in enumerate(self._drafts, start=1)]
         await ledger.append(self.connection, entries, digest=digest)
         return ended._replace(position=ended.position + len(entries)).revision

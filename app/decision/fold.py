@@ -11,17 +11,14 @@ from app.decision.standing import standing
 
 
 class Change(NamedTuple):
-    """A standing that changed, or would have."""
+    """What became of a standing. `effective`: its folded status changed, or an objection beside it began or ended, or
+    it is told for the first time."""
 
     purpose: str
     channel: str | None
     previous: Standing
     standing: Standing
-
-    @property
-    def effective(self) -> bool:
-        """Whether the folded status changed, or an objection beside it began or ended."""
-        return (self.previous.status, self.previous.objected) != (self.standing.status, self.standing.objected)
+    effective: bool = False
 
 
 def place(state: State, event: Event) -> None:
@@ -62,6 +59,8 @@ def join(state: State, other: State, *, side: str) -> None:
     state.erasures = sorted({*state.erasures, *other.erasures})
     state.sides |= other.sides | {state.side: side, other.side: side}
     state.side = side
+    for evidence, at in other.ends_told.items():
+        state.ends_told[evidence] = max(at, state.ends_told.get(evidence, at))
 
 
 def tombstone(state: State, *, at: datetime, side: str, timeline: Timeline) -> State:
@@ -152,10 +151,12 @@ def keep(
     for (purpose, channel), fresh in after.items():
         if about is None and fresh.version == 0 and fresh.status is None:
             continue
-        change = Change(purpose, channel, before.get((purpose, channel), nothing), fresh)
-        if change.effective:
-            change = change._replace(standing=fresh._replace(version=fresh.version + 1))
-        if change.standing.version:
+        previous = before.get((purpose, channel), nothing)
+        is_first = fresh.version == 0 and fresh.status is not None  # until now a scope may have spoken for it
+        effective = is_first or (previous.status, previous.objected) != (fresh.status, fresh.objected)
+        kept = fresh._replace(version=fresh.version + effective)
+        change = Change(purpose, channel, previous, kept, effective)
+        if kept.version:
             state.standings.setdefault(purpose, {})[channel or ""] = change.standing
         changes.append(change)
     return changes

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from app.decision.catalogue import MARKETING, OBJECTABLE, Ground, Purpose, Timeline
 from app.decision.consent import Consent, consent_on, expiry, is_outdated
-from app.decision.history import Hearing
+from app.decision.history import Hearing, History
 from app.decision.model import Event
 from app.decision.period import END_OF_TIME, after, earliest, midnight, parse_period
 
@@ -214,13 +214,13 @@ def _examine_implied(case: Case, ground: Ground) -> Finding | None:
         return None
     marketing = case.purpose.kind in MARKETING
     silent_since = case.hearing.silence_ended(case.key, case.channel, marketing=marketing)
-    facts = [e for e in _evidence(case, ground) if silent_since is None or e.at > silent_since]
+    facts = [e for e in evidence_on_file(case.hearing.own, ground) if silent_since is None or e.at > silent_since]
     if not facts:
         return None
     latest = max(facts, key=lambda e: e.order)
     if case.hearing.own.given_by_unauthorised_child(latest):
         return Finding(False, "child_consent_invalid", (latest,))
-    until = _life(latest, ground)
+    until = life(latest, ground)
     if until is not None and until <= case.at:
         return Finding(False, "consent_expired", (latest,))
     return Finding(True, "consent_given", (latest,), until)
@@ -229,8 +229,8 @@ def _examine_implied(case: Case, ground: Ground) -> Finding | None:
 # The other grounds
 
 
-def _evidence(case: Case, ground: Ground) -> list[Event]:
-    own = case.hearing.own
+def evidence_on_file(own: History, ground: Ground) -> list[Event]:
+    """The facts that are evidence for a ground, however old."""
     if ground.evidence == "contract":
         return own.open_contracts()
     facts = own.facts(f"fact.{ground.evidence}")
@@ -242,7 +242,11 @@ def _examine_evidence(case: Case, ground: Ground, reason: str) -> Finding:
     """Whether the fact that must be on file is, and is not too old."""
     if ground.evidence is None:
         return Finding(True, reason)
-    living = [(until, e) for e in _evidence(case, ground) if (until := _life(e, ground) or END_OF_TIME) > case.at]
+    living = [
+        (until, e)
+        for e in evidence_on_file(case.hearing.own, ground)
+        if (until := life(e, ground) or END_OF_TIME) > case.at
+    ]
     if not living:
         return Finding(False, "no_contract" if ground.basis == "contract" else _MISSING[ground.evidence])
     until, event = max(living, key=lambda found: (found[0], found[1].order))
@@ -279,5 +283,6 @@ def _answer_to(case: Case, noes: list[Event], ground: Ground) -> Finding | None:
     return Finding(True, "objection_overridden", tuple(noes), until, ("review_individual_case",))
 
 
-def _life(event: Event, ground: Ground) -> datetime | None:
+def life(event: Event, ground: Ground) -> datetime | None:
+    """When a fact is too old to be evidence for a ground; None: never."""
     return after(event.at, parse_period(ground.expires_after)) if ground.expires_after else None

@@ -79,6 +79,7 @@ class State:
     erasures: list[datetime] = field(default_factory=list)
     standings: dict[str, dict[str, Standing]] = field(default_factory=dict)  # purpose -> channel or "" -> standing
     erased_at: datetime | None = None
+    ends_told: dict[str, datetime] = field(default_factory=dict)  # "purpose evidence" -> the last end that was told
 
     def events(self) -> list[Event]:
         """Every event, in no particular order."""

@@ -7,12 +7,14 @@ from urllib.parse import parse_qsl
 
 from fastapi import Request, Response
 from fastapi.dependencies.utils import get_flat_params
-from fastapi.params import Query
+from fastapi.params import Cookie, Header, Path
 from fastapi.routing import APIRoute
 
 from app.decision.refusal import Fault, Invalid
 from app.documents import read_json
 from app.doors.problems import nameable
+
+_ELSEWHERE = (Cookie, Header, Path)
 
 
 class _StrictRequest(Request):
@@ -26,7 +28,8 @@ class StrictRoute(APIRoute):
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """What FastAPI makes, behind a stricter reading."""
         handle = super().get_route_handler()
-        known = frozenset(p.alias for p in get_flat_params(self.dependant) if isinstance(p.field_info, Query))
+        # A field of a model of parameters is of no such kind; only the query is read into models here.
+        known = frozenset(p.alias for p in get_flat_params(self.dependant) if not isinstance(p.field_info, _ELSEWHERE))
 
         async def handle_strictly(request: Request) -> Response:
             query = request.scope["query_string"]

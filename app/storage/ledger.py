@@ -141,6 +141,12 @@ async def position_of(connection: AsyncConnection, event_id: str) -> int | None:
     return found
 
 
+async def named(connection: AsyncConnection, event_ids: Sequence[str]) -> dict[str, Entry]:
+    """Some entries by their event_ids."""
+    statement = select(*(ledger.c[name] for name in Entry._fields)).where(ledger.c.event_id.in_(event_ids))
+    return {row["event_id"]: _entry(row) for row in (await connection.execute(statement)).mappings()}
+
+
 async def recorded_at(connection: AsyncConnection, event_id: str) -> datetime:
     """When an event was committed."""
     statement = select(ledger.c.recorded_at).where(ledger.c.event_id == event_id)

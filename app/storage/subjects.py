@@ -17,6 +17,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from app.decision import due
 from app.decision.catalogue import Timeline
 from app.decision.model import Person, State
 from app.decision.present import present_of
@@ -163,6 +164,18 @@ async def attached_to(connection: AsyncConnection, *subject_ids: str) -> list[st
     return sorted((await connection.execute(statement)).scalars())
 
 
+async def relations_of(
+    connection: AsyncConnection, subject_ids: Sequence[str]
+) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
+    """Who is attached to some subjects, and who was merged into them: pairs of one of them and the other."""
+    attached = select(attachments.c.subject_id, attachments.c.other_id).where(attachments.c.subject_id.in_(subject_ids))
+    merged = select(subjects.c.merged_into, subjects.c.subject_id).where(subjects.c.merged_into.in_(subject_ids))
+    return (
+        [(one, other) for one, other in await connection.execute(attached)],
+        [(one, other) for one, other in await connection.execute(merged)],
+    )
+
+
 async def living(connection: AsyncConnection, subject_ids: Sequence[str]) -> list[str]:
     """Those of some subjects that were not erased."""
     statement = select(subjects.c.subject_id).where(
@@ -195,18 +208,25 @@ async def take(connection: AsyncConnection, subject_ids: Iterable[str]) -> dict[
     return {row.subject_id: codec.decode(row.state) for row in rows}
 
 
-async def create(connection: AsyncConnection, states: Sequence[State], timeline: Timeline) -> None:
+def _due(state: State, timeline: Timeline, now: datetime) -> dict[str, datetime | None]:
+    """When time alone will next change what is to be told of a subject."""
+    return {"due_at": due.next_end(state, timeline, now)}
+
+
+async def create(connection: AsyncConnection, states: Sequence[State], timeline: Timeline, now: datetime) -> None:
     """Add subjects."""
-    rows = [{"subject_id": state.subject_id, **written(state, timeline)} for state in states]
+    rows = [
+        {"subject_id": state.subject_id, **written(state, timeline), **_due(state, timeline, now)} for state in states
+    ]
     if rows:
         await connection.execute(insert(subjects), rows)
 
 
-async def save(connection: AsyncConnection, states: Iterable[State], timeline: Timeline) -> None:
+async def save(connection: AsyncConnection, states: Iterable[State], timeline: Timeline, now: datetime) -> None:
     """Write the states of subjects back."""
-    kept: dict[str, Any] = {name: bindparam(name) for name in ("erased_at", "present", "state")}
+    kept: dict[str, Any] = {name: bindparam(name) for name in ("due_at", "erased_at", "present", "state")}
     statement = update(subjects).where(subjects.c.subject_id == bindparam("saved")).values(kept)
-    rows = [{"saved": state.subject_id, **written(state, timeline)} for state in states]
+    rows = [{"saved": state.subject_id, **written(state, timeline), **_due(state, timeline, now)} for state in states]
     if rows:
         await connection.execute(statement, rows)
 

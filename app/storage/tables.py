@@ -18,6 +18,7 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     false,
+    text,
 )
 
 metadata = MetaData(
@@ -83,6 +84,7 @@ ledger = Table(
     Index("ix_ledger_subject", "subject_id", "position"),
 )
 
+_IS_DUE = text("due_at IS NOT NULL")
 subjects = Table(
     "subjects",
     metadata,
@@ -91,7 +93,20 @@ subjects = Table(
     Column("was_device", Boolean, nullable=False, server_default=false()),
     Column("erased_at", UtcDateTime),
     Column("present", LargeBinary, nullable=False),  # what a check reads, before the whole that may be long
+    Column("due_at", UtcDateTime),  # when time alone changes what is to be told
     Column("state", LargeBinary, nullable=False),
+)
+Index("ix_subjects_due_at", subjects.c.due_at, sqlite_where=_IS_DUE, postgresql_where=_IS_DUE)
+
+# One row: the catalogue version by which every subject's due_at was reckoned, and how far the next reckoning got.
+reckoning = Table(
+    "reckoning",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("version", String(128), nullable=False),
+    Column("doing", String(128), nullable=False),
+    Column("reached", String(64), nullable=False),
+    CheckConstraint("id = 1", name="single"),
 )
 
 identifiers = Table(

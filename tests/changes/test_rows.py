@@ -117,6 +117,20 @@ async def test_a_purpose_freed_from_an_objection_to_all_marketing_is_told_each_t
         assert about(told, "status", "objected") == [(None, False) if decision else ("objected", True)]
 
 
+async def test_an_objection_that_a_scope_hid_outlives_it(maywe: Maywe) -> None:
+    """Also where it came by a merge: who copies the feed must not lose it when the scope is lifted."""
+    grace = {"type": "customer", "id": "grace"}
+    await maywe.choose(grace, {"purpose": "recommendations", "choice": "object"})
+    await maywe.choose(ADA, {"scope": "all_marketing", "choice": "object"})
+    _, cursor = await follow(maywe.http)
+    await maywe.choose(ADA, {"purpose": "postal_offers", "channel": "post", "choice": "object"})
+    await maywe.http.post(f"/v1/subjects/{await maywe.find(ADA)}/identifiers", json=grace)
+    await maywe.choose(ADA, {"scope": "all_marketing", "choice": "withdraw_objection"})
+    rows, _ = await follow(maywe.http, cursor)
+    last = {row["purpose"]: row["status"] for row in rows if row["version"]}
+    assert last == {"postal_offers": "objected", "recommendations": "objected"}
+
+
 async def test_rows_of_one_request_tell_what_held_after_it(maywe: Maywe) -> None:
     """A reader who takes one row at a time must not see a yes that never was."""
     _, cursor = await follow(maywe.http)
