@@ -1,6 +1,7 @@
 """What a history says at an instant: which noes, objections and restrictions are in force, which consents are valid."""
 
-from collections.abc import Iterable, Iterator
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 
 from app.decision.catalogue import OBJECTABLE, Timeline
@@ -16,6 +17,10 @@ class History:
         self._timeline = timeline
         self._until = until
         self._child = self._latest_child()
+        # What was looked for once is kept: a long history is asked about each of its events.
+        self._found: dict[tuple[str, tuple[str, ...]], list[Event]] = {}
+        self._valid: dict[str, list[Event]] = {}
+        self._given: dict[tuple[str, str | None], list[datetime]] = {}
 
     # Reading
 
@@ -24,7 +29,11 @@ class History:
 
     def on(self, purpose: str, *types: str) -> list[Event]:
         """The events of the given types that name a purpose."""
-        return [e for e in self._counted(self._state.by_purpose.get(purpose, ())) if e.type in types]
+        found = self._found.get((purpose, types))
+        if found is None:
+            events = self._counted(self._state.by_purpose.get(purpose, ()))
+            self._found[purpose, types] = found = [e for e in events if e.type in types]
+        return found
 
     def facts(self, *types: str) -> list[Event]:
         """The facts of the given types that name no purpose."""
@@ -87,7 +96,19 @@ class History:
 
     def valid_gives(self, purpose: str) -> list[Event]:
         """The valid consents for a purpose, on whichever channel."""
-        return [give for give in self.gives(purpose) if self.is_valid(give)]
+        if purpose not in self._valid:
+            self._valid[purpose] = [give for give in self.gives(purpose) if self.is_valid(give)]
+        return self._valid[purpose]
+
+    def _given_after(self, at: datetime, purpose: str, channel: str | None) -> datetime | None:
+        """When the first valid consent for a purpose and exactly this channel was given after an instant."""
+        given = self._given.get((purpose, channel))
+        if given is None:
+            self._given[purpose, channel] = given = sorted(
+                g.at for g in self.valid_gives(purpose) if g.channel == channel
+            )
+        n = bisect_right(given, at)
+        return given[n] if n < len(given) else None
 
     def latest_give(self, purpose: str, channel: str | None) -> Event | None:
         """The latest valid consent for a purpose and exactly this channel."""
@@ -117,16 +138,22 @@ class History:
 
     def noes_with_end(self, purpose: str, channel: str | None) -> Iterator[tuple[Event, datetime | None]]:
         """Every no that reaches a purpose on a channel, and when it was first outweighed or lifted."""
+        lifts = sorted(self.on(purpose, "choice.withdraw_objection"), key=_order)
         for no in self.noes(purpose, channel):
-            ends = [lift.at for lift in self._lifts(purpose, channel or no.channel) if self._lifted(no, [lift])]
-            liftable = ends if self.can_be_lifted(no) else []
-            yield no, earliest([*liftable, self.outweighed_at(no, purpose, channel)])
+            lifted = self.lifted_at(no, lifts, channel or no.channel) if self.can_be_lifted(no) else None
+            yield no, earliest([lifted, self.outweighed_at(no, purpose, channel)])
+
+    def lifted_at(self, no: Event, lifts: Sequence[Event], channel: str | None) -> datetime | None:
+        """When the first of some lifts, in order, that reach a no and a channel lifted it."""
+        for n in range(bisect_right(lifts, no.at, key=_at), len(lifts)):
+            if lifts[n].channel in (None, channel) and self.reaches(lifts[n], no):
+                return lifts[n].at
+        return None
 
     def outweighed_at(self, no: Event, purpose: str, channel: str | None) -> datetime | None:
         """When the first valid consent newer than a no or an objection to all marketing was given for a purpose and
         channel; for a purpose without channels, on the channel of the no."""
-        spots = (channel, channel or no.channel)
-        return earliest(g.at for g in self.valid_gives(purpose) if g.channel in spots and g.at > no.at)
+        return earliest(self._given_after(no.at, purpose, spot) for spot in (channel, channel or no.channel))
 
     # Scope objections
 
@@ -268,6 +295,10 @@ class Hearing:
         """Own and heard restrictions open for any of the categories."""
         asked = tuple(data_categories)
         return [e for history in (self.own, *self.heard) for e in history.open_restrictions(asked)]
+
+
+def _at(event: Event) -> datetime:
+    return event.at
 
 
 def _order(event: Event) -> tuple[datetime, int, int]:

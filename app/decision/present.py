@@ -84,7 +84,7 @@ def _on_purpose(purpose: str, events: list[Event], objections: list[Event], hist
 
     def answered_at(no: Event) -> datetime | None:
         given = _first_after(no, gives.get(no.channel, ()))
-        lifted = _lifted_at(no, lifts, history) if history.can_be_lifted(no) else None
+        lifted = history.lifted_at(no, lifts, no.channel) if history.can_be_lifted(no) else None
         return min((at for at in (given and given.at, lifted) if at is not None), default=None)
 
     noes = _last_word(history.noes(purpose, None), answered_at)
@@ -104,7 +104,7 @@ def _scopes(events: list[Event], history: History) -> Iterator[Event]:
 
 def _on_scope(events: list[Event], history: History) -> Iterator[Event]:
     lifts = _sorted(events, "choice.withdraw_objection")
-    objections = _last_word(_sorted(events, "choice.object"), lambda e: _lifted_at(e, lifts, history))
+    objections = _last_word(_sorted(events, "choice.object"), lambda e: history.lifted_at(e, lifts, e.channel))
     yield from objections
     yield from _answers(lifts, objections, key=lambda e: (e.channel, e.side))
 
@@ -153,14 +153,6 @@ def _first_after(event: Event, ordered: Sequence[Event]) -> Event | None:
     """Of some events in order the first that is later than another event."""
     n = bisect_right(ordered, event.at, key=_at)
     return ordered[n] if n < len(ordered) else None
-
-
-def _lifted_at(no: Event, lifts: Sequence[Event], history: History) -> datetime | None:
-    """When the first of some lifts in order that reach a no, and its channel, lifted it."""
-    for n in range(bisect_right(lifts, no.at, key=_at), len(lifts)):
-        if lifts[n].channel in (None, no.channel) and history.reaches(lifts[n], no):
-            return lifts[n].at
-    return None
 
 
 def _on_their_own(events: Iterable[Event]) -> Iterator[Event]:
