@@ -2,6 +2,7 @@
 doors."""
 
 import json
+import socket
 import sys
 from datetime import UTC, datetime
 from importlib.resources import files
@@ -14,14 +15,14 @@ import uvicorn
 from app import administering, metrics, publishing
 from app.commands import bulk, proof
 from app.commands.explain import explain
-from app.commands.working import require_schema, settings_or_fail, with_store
+from app.commands.working import migrate_schema, require_schema, said_plainly, settings_or_fail, with_store
 from app.decision.period import after, parse_period
 from app.decision.refusal import Invalid, Unreadable
 from app.documents import read_document
 from app.main import create_app
 from app.scopes import SCOPES
 from app.settings import Settings
-from app.storage import schema
+from app.storage.keys import KEY_NAME_LENGTH
 from app.storage.store import Store
 from app.telemetry import configure_logging
 
@@ -45,10 +46,12 @@ def main() -> None:
 def serve(host: str, port: int, workers: int, *, demo: bool) -> None:
     """Serve. Creates an embedded database that does not exist yet, with the Belkcase catalogue and a first key."""
     settings = settings_or_fail()
+    _require_free(host, port)
     if settings.is_sqlite and not settings.sqlite_path.exists():
         _found(settings, f"http://{host}:{port}", demo=demo)
     require_schema(settings)
-    settings.key_bytes()
+    with said_plainly():
+        settings.key_bytes()
     configure_logging(settings.log_level, settings.log_format)
     try:
         with metrics.exposed(settings.metrics_address, workers=workers):
@@ -68,9 +71,20 @@ def serve(host: str, port: int, workers: int, *, demo: bool) -> None:
         raise click.ClickException(str(error)) from None
 
 
+def _require_free(host: str, port: int) -> None:
+    """Fail unless the address can be listened on: better now than after a database was made."""
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except OSError as error:
+        raise click.ClickException(f"cannot listen on {host}:{port}: {error.strerror}") from None
+
+
 def _found(settings: Settings, url: str, *, demo: bool) -> None:
     """Make the embedded database, publish the bundled catalogue, and hand out a first key."""
-    schema.upgrade(settings.database_url)
+    migrate_schema(settings)
 
     async def begin(store: Store) -> str:
         now = datetime.now(UTC)
@@ -113,8 +127,9 @@ Three commands to try, in another shell:
 def migrate() -> None:
     """Bring the database to the newest schema."""
     settings = settings_or_fail()
-    settings.key_bytes()
-    schema.upgrade(settings.database_url)
+    with said_plainly():
+        settings.key_bytes()
+    migrate_schema(settings)
     click.echo("the database is at the newest schema", err=True)
 
 
@@ -133,10 +148,14 @@ def keys() -> None:
 def create_key(name: str, scopes: tuple[str, ...], expires: str | None) -> None:
     """Make a key and print it, this once, alone on standard output."""
     now = datetime.now(UTC)
+    if not (1 <= len(name) <= KEY_NAME_LENGTH and name.isprintable()):
+        raise click.BadParameter(f"give 1 to {KEY_NAME_LENGTH} printable characters", param_hint="NAME")
     try:
-        expires_at = after(now, parse_period(expires)) if expires else None
-    except ValueError:
+        expires_at = None if expires is None else after(now, parse_period(expires))
+    except (ValueError, OverflowError):
         raise click.BadParameter("give an ISO 8601 duration such as P90D", param_hint="--expires") from None
+    if expires_at is not None and expires_at <= now:
+        raise click.BadParameter("the key would never be valid", param_hint="--expires")
     click.echo(with_store(lambda store: administering.create_key(store, name, scopes, now=now, expires_at=expires_at)))
 
 

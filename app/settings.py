@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
+from psycopg import ProgrammingError
+from psycopg.conninfo import conninfo_to_dict
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
@@ -52,6 +54,8 @@ class Settings(BaseSettings):
                 raise ValueError(f"{_SQLITE} is followed by the path of a file, without options")
         elif not url.startswith(_POSTGRES):
             raise ValueError("give sqlite:///path/file.db or postgresql://user@host/database")
+        else:
+            _check_postgres(url)
         return url
 
     @field_validator("secret_key")
@@ -152,6 +156,15 @@ def load_settings() -> Settings:
     if settings.secret_key is not None or not settings.is_sqlite or settings.key_file.exists():
         settings.key_bytes()
     return settings
+
+
+def _check_postgres(url: str) -> None:
+    """Raise ValueError for what libpq cannot read; its own words would repeat a password."""
+    try:
+        conninfo_to_dict(url)
+    except ProgrammingError:
+        detail = "this is no URL of PostgreSQL; write @ : / ? # % in a name or password as %40 %3A %2F %3F %23 %25"
+        raise ValueError(detail) from None
 
 
 def _sentence(message: str) -> str:

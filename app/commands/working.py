@@ -1,7 +1,9 @@
 """What commands have in common: the settings, the store, and saying plainly what stands in the way."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import os
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 import click
@@ -17,12 +19,28 @@ from app.storage.store import Store
 _T = TypeVar("_T")
 
 
-def settings_or_fail() -> Settings:
-    """The settings of the environment."""
+@contextmanager
+def said_plainly() -> Iterator[None]:
+    """Say in a sentence what stands in the way of a command, and end it."""
     try:
-        return load_settings()
+        yield
     except SettingsError as error:
         raise click.ClickException(str(error)) from None
+    except Invalid as invalid:
+        lines = [f"{fault.pointer or '/'}: {fault.code}: {fault.detail}" for fault in invalid.faults]
+        raise click.ClickException("\n".join(["refused:", *lines])) from None
+    except Refusal as refusal:
+        raise click.ClickException(refusal.detail) from None
+    except Unavailable as unavailable:
+        raise click.ClickException(f"the database cannot be used: {unavailable.reason}") from None
+    except OSError as error:
+        raise click.ClickException(f"{error.filename}: {error.strerror}") from None
+
+
+def settings_or_fail() -> Settings:
+    """The settings of the environment."""
+    with said_plainly():
+        return load_settings()
 
 
 def with_store(work: Callable[[Store], Awaitable[_T]], settings: Settings | None = None) -> _T:
@@ -38,24 +56,36 @@ def with_store(work: Callable[[Store], Awaitable[_T]], settings: Settings | None
             await database.close()
 
     require_schema(settings)
-    try:
+    with said_plainly():
         return asyncio.run(run())
-    except Invalid as invalid:
-        lines = [f"{fault.pointer or '/'}: {fault.code}: {fault.detail}" for fault in invalid.faults]
-        raise click.ClickException("\n".join(["refused:", *lines])) from None
-    except Refusal as refusal:
-        raise click.ClickException(refusal.detail) from None
-    except Unavailable:
-        raise click.ClickException("the database cannot be reached") from None
 
 
 def require_schema(settings: Settings) -> None:
     """Fail unless the database is there and at the newest schema."""
-    if settings.is_sqlite and not settings.sqlite_path.exists():
+    found = _schema_found(settings)
+    if found is None and settings.is_sqlite and not settings.sqlite_path.exists():
         raise click.ClickException("there is no database yet: run `maywe serve` or `maywe migrate` first")
-    try:
-        found = administering.schema_revision(settings.database_url)
-    except Unavailable:
-        raise click.ClickException("the database cannot be reached") from None
     if found != schema.head(settings.database_url):
         raise click.ClickException("the database is not at the newest schema: run `maywe migrate`")
+
+
+def migrate_schema(settings: Settings) -> None:
+    """Bring the database to the newest schema."""
+    _schema_found(settings)
+    with said_plainly():
+        schema.upgrade(settings.database_url)
+
+
+def _schema_found(settings: Settings) -> str | None:
+    """The schema the database is at, None if it has none. Fails if this version does not know it."""
+    if settings.is_sqlite:
+        if not settings.sqlite_path.exists():
+            return None
+        if not settings.sqlite_path.is_file() or not os.access(settings.sqlite_path, os.R_OK | os.W_OK):
+            raise click.ClickException(f"{settings.sqlite_path} is no file that can be read and written")
+    with said_plainly():
+        found = administering.schema_revision(settings.database_url)
+    if found is not None and found not in schema.known(settings.database_url):
+        detail = "the database is at a schema that this version does not know: use the version that migrated it"
+        raise click.ClickException(detail)
+    return found

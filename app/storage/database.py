@@ -36,6 +36,14 @@ _DURABLE = "SELECT set_config('synchronous_commit', 'on', false) WHERE current_s
 class Unavailable(Exception):
     """The database cannot be reached, or too many writers stood in the way: the answer cannot be known now."""
 
+    @property
+    def reason(self) -> str:
+        """What the database or its driver said, for the operator; callers are not told."""
+        cause = self.__cause__
+        if isinstance(cause, DBAPIError) and cause.orig is not None:
+            cause = cause.orig
+        return next(iter(str(cause or "").strip().splitlines()), "") or "other writers stood in the way"
+
 
 class Conflict(Exception):
     """Another writer changed what this one had read; the unit of work is to be done again."""
@@ -144,6 +152,8 @@ def _is_unavailability(error: Exception) -> bool:
     """Whether an error says that the database cannot answer now, rather than that it was asked wrongly."""
     if not isinstance(error, DBAPIError) or isinstance(error, (OperationalError, InternalError)):
         return True
+    if isinstance(error.orig, sqlite3.DatabaseError):
+        return error.orig.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
     return getattr(error.orig, "sqlstate", None) in _UNMIGRATED
 
 

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from sqlalchemy import insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from app.storage.tables import KEY_NAME_LENGTH as KEY_NAME_LENGTH  # part of what a key is
 from app.storage.tables import api_keys, ledger_head
 
 

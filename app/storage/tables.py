@@ -30,6 +30,7 @@ metadata = MetaData(
     }
 )
 
+KEY_NAME_LENGTH = 128  # characters
 Serial = BigInteger().with_variant(Integer, "sqlite")
 
 
@@ -161,7 +162,7 @@ api_keys = Table(
     "api_keys",
     metadata,
     Column("key_id", String(64), primary_key=True),
-    Column("name", String(128), nullable=False),
+    Column("name", String(KEY_NAME_LENGTH), nullable=False),
     Column("digest", LargeBinary, nullable=False),
     Column("scopes", Text, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
