@@ -113,7 +113,7 @@ def _lengthened(state: State, length: int) -> State:
     said, bought = longer.by_purpose[TOPICS[0]], state.facts
     for n in range(length - len(state.events())):
         at, position = _START + timedelta(days=2, minutes=n), 10**6 + n
-        event = said[n // 2 % 2] if n % 2 else bought[n // 2 % 2]
+        event = said[n // 4 % 2] if n % 2 else bought[n // 2 % 2]
         word = "choice.give" if n % 4 == 1 else "choice.withdraw" if n % 2 else event.type
         event = event._replace(type=word, at=at, position=position, reference=f"{n:064x}" if n % 2 == 0 else None)
         (said if n % 2 else longer.facts).append(event)
