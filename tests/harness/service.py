@@ -17,6 +17,7 @@ from typing import Any
 import anyio.to_thread
 import httpx
 from click.testing import CliRunner, Result
+from fastapi import FastAPI
 
 from app import administering
 from app.cli import main
@@ -30,6 +31,8 @@ SECRET = base64.b64encode(b"a secret key for tests, 32 bytes").decode()
 
 class Maywe:
     """A running application and a client whose key has every scope."""
+
+    app: FastAPI
 
     def __init__(self, http: httpx.AsyncClient, store: Store, url: str) -> None:
         self.http = http
@@ -86,6 +89,7 @@ async def in_process(url: str, **more: Any) -> AsyncGenerator[Maywe]:
         transport = httpx.ASGITransport(app=app)
         async with httpx.AsyncClient(transport=transport, base_url="http://maywe.test", timeout=30) as http:
             maywe = Maywe(http, app.state.store, url)
+            maywe.app = app
             http.headers["Authorization"] = f"Bearer {await maywe.key()}"
             yield maywe
 
