@@ -1,0 +1,43 @@
+"""Schemathesis makes up requests for everything in the OpenAPI document, good and bad, and finds no answer that the
+document does not describe, and no 5xx."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from app.scopes import SCOPES
+from tests.conftest import catalogue
+from tests.harness.databases import Databases
+from tests.harness.service import command, served
+
+CONFIGURATION = Path(__file__).with_name("schemathesis.toml")
+
+
+@pytest.mark.parametrize(
+    ("engine", "phases", "examples"),
+    [("sqlite", "examples,coverage,fuzzing,stateful", 3), ("postgresql", "examples,fuzzing", 2)],
+)
+def test_no_request_gets_an_answer_that_is_not_described(
+    databases: Databases, tmp_path: Path, engine: str, phases: str, examples: int
+) -> None:
+    url = databases.make(engine)
+    (tmp_path / "catalogue.json").write_text(json.dumps(catalogue("scenarios/catalogue.yaml")))
+    command(url, "catalogue", "publish", str(tmp_path / "catalogue.json"))
+    key = command(url, "keys", "create", "all", *[word for scope in SCOPES for word in ("--scope", scope)]).strip()
+    with served(url) as (address, _):
+        run = subprocess.run(
+            [
+                *(str(Path(sys.executable).with_name("st")), "--config-file", str(CONFIGURATION), "run"),
+                *(f"{address}/openapi.json", "-H", f"Authorization: Bearer {key}", "--checks", "all"),
+                *("--phases", phases, "--max-examples", str(examples), "--no-color"),
+            ],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert "No issues found" in run.stdout, run.stdout
