@@ -136,7 +136,11 @@ async def _invalid(request: Request, error: Exception) -> JSONResponse:
     if any(e["type"] == "json_invalid" or _is_no_body(e, error.body) for e in found):
         return _unreadable(request)
     faults = faults_of(found, error.body)
-    too_many = [fault.detail for e, fault in zip(found, faults, strict=True) if e["type"] == "too_long"]
+    too_many = [
+        fault.detail
+        for e, fault in zip(found, faults, strict=True)
+        if e["type"] == "too_long" and e["loc"][0] == "body"
+    ]
     if too_many:
         return problem(_id(request), 413, "too-many-items", too_many[0])
     detail = "The request is not what this operation takes."
