@@ -106,8 +106,9 @@ async def _refuse_sharing(unit: Unit, joined: dict[str, bool], *, persons: set[s
     """A device becomes a part of one person at most: a shared browser must not hand one person's yes to another."""
     for subject_id, is_device in joined.items():
         if is_device:
-            attached = await subjects.attached_to(unit.connection, subject_id)
-            persons = persons | set(await subjects.living(unit.connection, attached)) - joined.keys()
+            attached = await subjects.living(unit.connection, await subjects.attached_to(unit.connection, subject_id))
+            others = {other for other in attached if not await _is_pseudonymous(unit, other)}
+            persons = persons | others - joined.keys()
     if len(persons) > 1:
         raise _belongs_to_another()
 
@@ -163,7 +164,11 @@ async def unlink(unit: Unit, subject_id: str, identifier_id: str) -> str:
         raise Unknown("unknown-identifier", "This subject has no such identifier.")
     if found.subject_id == survivor:
         return await _unlink_own(unit, states[0], found)
-    return await _detach(unit, states[0], states[1], found)
+    named, other = states
+    if await _is_pseudonymous(unit, named.subject_id) and not await _is_pseudonymous(unit, other.subject_id):
+        found = (await subjects.identifiers_of(unit.connection, [named.subject_id]))[0]
+        return await _detach(unit, other, named, found)
+    return await _detach(unit, named, other, found)
 
 
 async def _reachable(unit: Unit, subject_id: str, identifier_id: str) -> Identifier | None:
@@ -183,6 +188,7 @@ async def _unlink_own(unit: Unit, state: State, found: Identifier) -> str:
 
 
 async def _detach(unit: Unit, state: State, device: State, found: Identifier) -> str:
+    """Part a device from a person: the noes stay on the device, whichever side the call names."""
     data = {"identifier_id": found.identifier_id, "attached": device.subject_id}
     draft = unit.draft(state, "subject.unlinked", data)
     draft.at = unit.after_all(state, device)

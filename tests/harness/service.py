@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,6 +21,7 @@ from fastapi import FastAPI
 
 from app import administering
 from app.cli import main
+from app.doors.dependencies import now
 from app.main import create_app
 from app.scopes import SCOPES
 from app.settings import Settings
@@ -82,9 +83,10 @@ def settings_for(url: str, **more: Any) -> Settings:
 
 
 @asynccontextmanager
-async def in_process(url: str, **more: Any) -> AsyncGenerator[Maywe]:
+async def in_process(url: str, *, clock: Callable[[], datetime] = now, **more: Any) -> AsyncGenerator[Maywe]:
     """The application in this process, with real commits on a real database; `more` goes into its settings."""
     app = create_app(settings_for(url, **more))
+    app.dependency_overrides[now] = lambda: clock()
     async with app.router.lifespan_context(app):
         transport = httpx.ASGITransport(app=app)
         async with httpx.AsyncClient(transport=transport, base_url="http://maywe.test", timeout=30) as http:
@@ -145,7 +147,7 @@ def served(
         )
     address = f"http://127.0.0.1:{port}"
     try:
-        _wait_until_live(address, process)
+        wait_until_live(address, process)
         yield address, process
     finally:
         with contextlib.suppress(ProcessLookupError):
@@ -157,7 +159,8 @@ def served(
             process.wait()
 
 
-def _wait_until_live(address: str, process: subprocess.Popen[bytes]) -> None:
+def wait_until_live(address: str, process: subprocess.Popen[bytes]) -> None:
+    """Return once the server answers."""
     for _ in range(300):
         with contextlib.suppress(httpx.HTTPError):
             if httpx.get(f"{address}/livez", timeout=1).status_code == 200:

@@ -172,7 +172,7 @@ class World:
     def _is_pseudonymous(self, subject: int, now: datetime) -> bool:
         group, types = self._group(subject), self._identifier_types(now)
         held = [identifier for identifier, holder in self.holders.items() if holder in group]
-        return all((types.get(kind) or {}).get("pseudonymous") for kind, _ in held)
+        return bool(held) and all((types.get(kind) or {}).get("pseudonymous") for kind, _ in held)
 
     def link(self, who: Identifier, to: Identifier, *, carry_consents: bool, now: datetime) -> str | None:
         types = self._identifier_types(now)
@@ -207,19 +207,24 @@ class World:
     def unlink(self, who: Identifier, identifier: Identifier, *, now: datetime) -> str | None:
         if who not in self.holders or identifier not in self.holders:
             return "refused"
-        one, other = self._group(self.holders[who]), self._group(self.holders[identifier])
-        file = self._file(one)
-        if one == other:
+        one, other = (self.holders[side] for side in self.parting(who, identifier, now=now))
+        if self._group(one) == self._group(other):
+            file = self._file(self._group(one))
             self.tombstones[identifier] = Tombstone(self._after(file, now), file)
             del self.holders[identifier]
             return None
-        between = {pair for pair in self.attached if pair & one and pair & other}
-        if not between or not self._identifier_types(now)[identifier[0]].get("pseudonymous"):
+        between = {pair for pair in self.attached if pair & self._group(one) and pair & self._group(other)}
+        if not between:
             return "refused"
-        unlinked_at = max(self._after(file, now), self._after(self._file(other), now))
+        file, others = self._file(self._group(one)), self._file(self._group(other))
         self.attached -= between
-        self._take_over(self.holders[identifier], Tombstone(unlinked_at, file))
+        self._take_over(other, Tombstone(max(self._after(file, now), self._after(others, now)), file))
         return None
+
+    def parting(self, who: Identifier, identifier: Identifier, *, now: datetime) -> tuple[Identifier, Identifier]:
+        """Whose noes stay on whom: on the device, whichever side the call names."""
+        is_device = [self._is_pseudonymous(self.holders[side], now) for side in (who, identifier)]
+        return (identifier, who) if is_device == [True, False] else (who, identifier)
 
     def erase(self, who: Identifier, *, force: bool = False, now: datetime) -> str | None:
         if who not in self.holders:
