@@ -1,6 +1,6 @@
 # `make` alone lists what there is. Everything runs from .venv, which `make setup` fills from the lock files.
 PYTHON ?= python3
-PYTEST ?= .venv/bin/pytest --numprocesses 2
+PYTEST ?= .venv/bin/pytest --numprocesses 2 -r s
 BIN := .venv/bin
 SOURCES := app migrations tests examples $(wildcard bench) .ci/scenarios
 
@@ -19,7 +19,7 @@ UV ?= uv
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test bench check format format-check lint types imports lock openapi clean
+.PHONY: help setup demo test bench check format format-check lint types imports lock openapi screenshots clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -62,6 +62,10 @@ lock: ## Recompile the lock files (needs uv; LOCK_FLAGS=--upgrade takes newer ve
 openapi: .venv/.runtime ## Write openapi/openapi.json from the code
 	mkdir -p openapi
 	$(BIN)/maywe openapi > openapi/openapi.json
+
+screenshots: .venv/.dev ## Take the pictures of the pages in docs/pages anew (needs Chromium)
+	rm -f docs/pages/*.png
+	$(BIN)/python -m tests.unsubscribe.screenshots docs/pages
 
 clean: ## Remove .venv, caches and build results; var/, which holds data, stays
 	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .benchmarks

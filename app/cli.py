@@ -7,17 +7,23 @@ import sys
 from datetime import UTC, datetime
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
 import click
 import uvicorn
 
 from app import administering, metrics, publishing
-from app.commands import bulk, proof
+from app.commands import bulk, mailing, proof
 from app.commands.explain import explain
-from app.commands.working import migrate_schema, require_schema, said_plainly, settings_or_fail, with_store
+from app.commands.working import (
+    migrate_schema,
+    read_catalogue,
+    require_schema,
+    said_plainly,
+    settings_or_fail,
+    with_store,
+)
 from app.decision.period import after, parse_period
-from app.decision.refusal import Invalid, Unreadable
+from app.decision.refusal import Invalid
 from app.documents import read_document
 from app.main import create_app
 from app.scopes import SCOPES
@@ -190,19 +196,12 @@ def catalogue() -> None:
 _FILE = click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 
 
-def _read(file: Path) -> dict[str, Any]:
-    try:
-        return read_document(file.read_bytes(), is_yaml=file.suffix != ".json")
-    except Unreadable as unreadable:
-        raise click.ClickException(f"{file}: {unreadable.detail}") from None
-
-
 @catalogue.command("lint")
 @_FILE
 def lint_catalogue(file: Path) -> None:
     """Say what is wrong with a catalogue; exit status 1 if it would be refused. Needs no database."""
     try:
-        found = publishing.findings(publishing.parse(_read(file)), None, set())
+        found = publishing.findings(publishing.parse(read_catalogue(file)), None, set())
     except Invalid as invalid:
         for fault in invalid.faults:
             click.echo(f"error    {fault.pointer or '/'}  {fault.code}: {fault.detail}")
@@ -218,7 +217,7 @@ def lint_catalogue(file: Path) -> None:
 @_FILE
 def diff_catalogue(file: Path) -> None:
     """Say what publishing a catalogue would change."""
-    document = _read(file)
+    document = read_catalogue(file)
     run = with_store(lambda store: administering.dry_run(store, document, now=datetime.now(UTC)))
     for name, keys_changed in run.difference._asdict().items():
         if keys_changed:
@@ -230,7 +229,7 @@ def diff_catalogue(file: Path) -> None:
 @_FILE
 def publish_catalogue(file: Path) -> None:
     """Publish a catalogue as the next version."""
-    document = _read(file)
+    document = read_catalogue(file)
     published = with_store(lambda store: administering.publish(store, document, now=datetime.now(UTC)))
     for warning in published.warnings:
         click.echo(f"warning  {warning.pointer}  {warning.code}: {warning.detail}", err=True)
@@ -247,6 +246,8 @@ def show_catalogue() -> None:
 # Ledger
 
 
+main.add_command(mailing.links)
+main.add_command(mailing.lint_mail)
 main.add_command(proof.verify)
 main.add_command(bulk.import_file)
 main.add_command(explain)

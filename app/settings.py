@@ -44,6 +44,7 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["json", "console"] = "json"
     unsubscribe_mailbox: str | None = None  # the address of the mailto: in List-Unsubscribe
+    sms_stop_words: Annotated[tuple[str, ...], NoDecode] = ()  # beside the known ones
     metrics_address: str | None = None  # host:port on which /metrics is served; None: nowhere
 
     @field_validator("database_url")
@@ -65,10 +66,10 @@ class Settings(BaseSettings):
             _decode(key.get_secret_value())
         return key
 
-    @field_validator("previous_secret_keys", mode="before")
+    @field_validator("previous_secret_keys", "sms_stop_words", mode="before")
     @classmethod
-    def _split(cls, keys: object) -> object:
-        return tuple(keys.split(",")) if isinstance(keys, str) else keys
+    def _split(cls, words: object) -> object:
+        return tuple(words.split(",")) if isinstance(words, str) else words
 
     @field_validator("previous_secret_keys")
     @classmethod

@@ -4,13 +4,15 @@ import asyncio
 import os
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from typing import TypeVar
+from pathlib import Path
+from typing import Any, TypeVar
 
 import click
 
 from app import administering
 from app.crypto import Secrets
-from app.decision.refusal import Invalid, Refusal
+from app.decision.refusal import Invalid, Refusal, Unreadable
+from app.documents import read_document
 from app.settings import Settings, SettingsError, load_settings
 from app.storage import schema
 from app.storage.database import Database, Unavailable
@@ -58,6 +60,14 @@ def with_store(work: Callable[[Store], Awaitable[_T]], settings: Settings | None
     require_schema(settings)
     with said_plainly():
         return asyncio.run(run())
+
+
+def read_catalogue(file: Path) -> dict[str, Any]:
+    """The document in a file: JSON if its name says so, else YAML."""
+    try:
+        return read_document(file.read_bytes(), is_yaml=file.suffix != ".json")
+    except Unreadable as unreadable:
+        raise click.ClickException(f"{file}: {unreadable.detail}") from None
 
 
 def require_schema(settings: Settings) -> None:

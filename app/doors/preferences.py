@@ -32,7 +32,7 @@ from app.storage import ledger
 from app.storage.database import Unavailable
 from app.storage.store import Store
 from app.unsubscribing import ALL, stop
-from app.writing import Unit
+from app.writing import Unit, no_catalogue
 
 router = APIRouter(prefix="/preferences", tags=["unsubscribe"], default_response_class=HTMLResponse)
 
@@ -124,6 +124,8 @@ class LinkVisit(_Visit):
         """What can be stopped."""
         async with self._store.database.read() as connection:
             timeline = await self._store.timeline(connection, await ledger.head(connection))
+        if not timeline:
+            raise no_catalogue()
         return self._told(timeline, None)
 
     async def act(self) -> Response:

@@ -18,7 +18,7 @@ from app.storage import ledger
 from app.storage.database import Unavailable
 from app.storage.store import Store
 from app.unsubscribing import ALL, Stopped, choice_of, read_undo, stop, undo, write_undo
-from app.writing import Unit
+from app.writing import Unit, no_catalogue
 
 router = APIRouter(prefix="/u", tags=["unsubscribe"], default_response_class=HTMLResponse)
 
@@ -38,6 +38,8 @@ class Visit:
         """What the link would stop."""
         async with self._store.database.read() as connection:
             timeline = await self._store.timeline(connection, await ledger.head(connection))
+        if not timeline:
+            raise no_catalogue()
         link = resolve(self._token, timeline)
         return self._not_ours() if link is None else self._page("unsubscribe.html", link, timeline, stops_all=False)
 

@@ -39,7 +39,8 @@ class Response(BaseModel):
     """What a caller gets."""
 
 
-def _clean(text: str) -> str:
+def clean(text: str) -> str:
+    """Text that a database can keep."""
     if "\x00" in text:
         raise _wrong("invalid-text", "Text has no NUL.")
     return text
@@ -98,7 +99,7 @@ def _storable(evidence: dict[str, Any]) -> dict[str, Any]:
 
 def _require_storable(value: Any) -> None:
     if isinstance(value, str):
-        _clean(value)
+        clean(value)
         if not _is_unicode(value):
             raise _wrong("invalid-evidence", "Text has no lone surrogates.")
     elif isinstance(value, float) and not isfinite(value):
@@ -120,8 +121,8 @@ def _wrong(code: LiteralString, detail: str) -> PydanticCustomError:
     return PydanticCustomError(code, "{detail}", {"detail": detail})
 
 
-Text = Annotated[StrictStr, Field(min_length=1, max_length=512), AfterValidator(_clean)]
-Key = Annotated[StrictStr, Field(min_length=1, max_length=128), AfterValidator(_clean)]
+Text = Annotated[StrictStr, Field(min_length=1, max_length=512), AfterValidator(clean)]
+Key = Annotated[StrictStr, Field(min_length=1, max_length=128), AfterValidator(clean)]
 Instant = Annotated[
     datetime,
     BeforeValidator(_instant, json_schema_input_type=str),

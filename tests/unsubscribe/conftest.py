@@ -27,12 +27,12 @@ def newsletter() -> dict[str, Any]:
 def site(request: pytest.FixtureRequest, databases: Databases, newsletter: dict[str, Any]) -> Iterator[Website]:
     """A server on loopback with the catalogue published; people are new in each test."""
     url = databases.make(str(request.param))
-    key = asyncio.run(_prepare(url, newsletter))
+    key = asyncio.run(prepare(url, newsletter))
     with served(url) as (address, _), Website(address, key, url) as site:
         yield site
 
 
-async def _prepare(url: str, document: dict[str, Any]) -> str:
+async def prepare(url: str, document: dict[str, Any]) -> str:
     """Publish a catalogue, and make a key with every scope."""
     current, previous = settings_for(url).key_bytes()
     database, now = Database(url), datetime.now(UTC)
