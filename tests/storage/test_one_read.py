@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import structlog
 from sqlalchemy import Engine, event
 
 from app.storage import lookup
@@ -27,11 +28,12 @@ QUESTIONS: dict[str, tuple[str, dict[str, Any]]] = {
 
 @pytest.fixture
 def statements(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
-    """Every statement sent to any database from now on, but for the hint to other processes that follows a commit."""
+    """Every statement sent for a request from now on, but for the hint to other processes that follows a commit. What
+    is done beside requests (the sweeper, the watch on the head) has no request id."""
     sent: list[str] = []
 
     def remember(_connection: Any, _cursor: Any, statement: str, *_more: Any) -> None:
-        if "pg_notify" not in statement:
+        if "pg_notify" not in statement and "request_id" in structlog.contextvars.get_contextvars():
             sent.append(statement)
 
     def remembering(make: Any) -> Any:
@@ -82,7 +84,10 @@ async def test_a_question_is_one_round_trip_to_postgresql(
         await maywe.publish(shop)
         for _ in range(12):  # until the statement is prepared on each connection
             await maywe.http.post(path, json=body)
-        asked = await wire.silence()
-        for _ in range(3):
-            await maywe.http.post(path, json=body)
-        assert wire.questions - asked == 3
+        round_trips = []
+        for _ in range(3):  # what is done beside requests may ask in between: the least is what questions cost
+            asked = await wire.silence()
+            for _ in range(3):
+                await maywe.http.post(path, json=body)
+            round_trips.append(wire.questions - asked)
+        assert min(round_trips) == 3
