@@ -2,6 +2,7 @@
 document does not describe, and no 5xx."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ from tests.conftest import catalogue
 from tests.harness.databases import Databases
 from tests.harness.service import command, served
 
+ROOT = Path(__file__).parents[2]
 CONFIGURATION = Path(__file__).with_name("schemathesis.toml")
 
 
@@ -35,6 +37,7 @@ def test_no_request_gets_an_answer_that_is_not_described(
                 *("--phases", phases, "--max-examples", str(examples), "--no-color"),
             ],
             cwd=tmp_path,
+            env={**os.environ, "SCHEMATHESIS_HOOKS": "tests.doors.mail_hooks", "PYTHONPATH": str(ROOT)},
             capture_output=True,
             text=True,
             check=False,
