@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import contextvars
 import signal
 import threading
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
@@ -18,8 +19,8 @@ _log = get_logger("maywe.background")
 
 @contextlib.asynccontextmanager
 async def kept_up(*work: Work) -> AsyncGenerator[None]:
-    """Do some endless work until the block ends."""
-    tasks = [asyncio.create_task(_keep_up(one)) for one in work]
+    """Do some endless work until the block ends. It belongs to no request, so it logs under none."""
+    tasks = [asyncio.create_task(_keep_up(one), context=contextvars.Context()) for one in work]
     try:
         yield
     finally:

@@ -13,8 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from app.changes import Page, Reader, Told, cursor_of
 from app.decision.catalogue import Timeline
 from app.decision.refusal import Fault, Invalid
-from app.doors.dependencies import Reading, TheReading, TheWatch, encoded, scoped
-from app.doors.dependencies import now as clock
+from app.doors.dependencies import Reading, TheReading, TheWatch, encoded, now, scoped
 from app.doors.problems import responses
 from app.doors.streaming import MEDIA_TYPE, encode_lines, streamed
 from app.doors.strict import StrictRoute
@@ -152,7 +151,7 @@ async def changes(
         if not page.has_more and not await _woken(request, watch, reader, page, until):
             break
         async with watch.turn:
-            reader, page = await _read(Reading(reading.caller, clock()), query, page.next)
+            reader, page = await _read(Reading(reading.caller, await now(request)), query, page.next)
     if as_events:
         source = f"{request.app.state.settings.public_url}/v1/changes"
         return HttpResponse(msgspec.json.encode([_event(told, source) for told in page.rows]), media_type=CLOUD_EVENTS)

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any, NamedTuple
 
 import msgspec
@@ -24,23 +24,25 @@ _KEY_LENGTH = 255
 _JSON = ("application/json", "application/json;charset=utf-8")
 
 
-def the_store(request: Request) -> Store:
+async def the_store(request: Request) -> Store:
     """The store of this application."""
     store: Store = request.app.state.store
     return store
 
 
-def now() -> datetime:
-    """The clock."""
-    return datetime.now(UTC)
+async def now(request: Request) -> datetime:
+    """What the clock of this application says."""
+    moment: datetime = request.app.state.clock()
+    return moment
 
 
-def the_watch(request: Request) -> Watch:
+async def the_watch(request: Request) -> Watch:
     """The watch of this process."""
     watch: Watch = request.app.state.watch
     return watch
 
 
+# Dependencies are async, though none awaits: FastAPI would give each that is not to another thread.
 TheStore = Annotated[Store, Depends(the_store)]
 TheWatch = Annotated[Watch, Depends(the_watch)]
 Now = Annotated[datetime, Depends(now)]
@@ -71,7 +73,7 @@ class Caller(NamedTuple):
             raise Denied("invalid-key", "This API key is expired or revoked.")
 
 
-def caller(request: Request) -> Caller:
+async def caller(request: Request) -> Caller:
     """The caller the edge identified."""
     return Caller(request.scope["caller"], request.app.state.store)
 
@@ -104,9 +106,9 @@ IdempotencyKey = Annotated[
 class Write:
     """One write: admitted, done in one unit of work, committed, and only then answered."""
 
-    def __init__(self, request: Request, caller: TheCaller, now: Now, idempotency_key: IdempotencyKey = None) -> None:
+    def __init__(self, request: Request, caller: Caller, now: datetime, idempotency_key: str | None) -> None:
         self._request = request
-        self._idempotency_key = _bare(idempotency_key)
+        self._idempotency_key = idempotency_key
         self.caller = caller
         self.now = now
 
@@ -196,7 +198,7 @@ def _response(answer: Answer, *, replayed: bool = False) -> Response:
 def scoped(*scopes: str) -> Any:
     """A dependency: the caller's key must have one of the scopes."""
 
-    def require(caller: TheCaller) -> None:
+    async def require(caller: TheCaller) -> None:
         caller.require(*scopes)
 
     return Depends(require)
@@ -208,7 +210,7 @@ JSON_BODY = Depends(json_body)
 class Reading:
     """One read by a caller whose key is confirmed in it, of one moment however many statements it takes."""
 
-    def __init__(self, caller: TheCaller, now: Now) -> None:
+    def __init__(self, caller: Caller, now: datetime) -> None:
         self.caller = caller
         self.store = caller.store
         self.now = now
@@ -231,5 +233,13 @@ class Reading:
         return head
 
 
-TheReading = Annotated[Reading, Depends()]
-TheWrite = Annotated[Write, Depends()]
+async def _reading(caller: TheCaller, now: Now) -> Reading:
+    return Reading(caller, now)
+
+
+async def _write(request: Request, caller: TheCaller, now: Now, idempotency_key: IdempotencyKey = None) -> Write:
+    return Write(request, caller, now, _bare(idempotency_key))
+
+
+TheReading = Annotated[Reading, Depends(_reading)]
+TheWrite = Annotated[Write, Depends(_write)]

@@ -202,9 +202,7 @@ def _postgres_engine(url: str, *, pool_size: int, max_overflow: int) -> AsyncEng
     """The URL goes to libpq, so that every form libpq knows works: socket folders, TLS options, several hosts."""
 
     async def connect() -> psycopg.AsyncConnection[Any]:
-        connection = await _connect_postgres(url)
-        await connection.set_autocommit(False)
-        return connection
+        return await _connect_postgres(url, autocommit=False)
 
     engine = create_async_engine(
         "postgresql+psycopg://",
@@ -225,11 +223,16 @@ def _postgres_engine(url: str, *, pool_size: int, max_overflow: int) -> AsyncEng
     return engine
 
 
-async def _connect_postgres(url: str) -> psycopg.AsyncConnection[Any]:
+async def _connect_postgres(url: str, *, autocommit: bool = True) -> psycopg.AsyncConnection[Any]:
     connection = await psycopg.AsyncConnection.connect(
         conninfo_of(url, _POSTGRES_OPTIONS), autocommit=True, prepare_threshold=2
     )
-    await connection.execute(_DURABLE)
+    try:
+        await connection.execute(_DURABLE)
+        await connection.set_autocommit(autocommit)
+    except BaseException:  # a request that is given up in between, too, leaves no connection behind
+        await connection.close()
+        raise
     return connection
 
 

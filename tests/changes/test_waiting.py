@@ -86,8 +86,9 @@ async def test_a_commit_wakes_when_no_hint_of_it_arrives(maywe: Maywe, monkeypat
 
 
 async def test_more_wait_than_there_are_connections_and_questions_are_answered(maywe: Maywe) -> None:
+    end = (await page(maywe.http, after="now"))["next"]
     async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(page(maywe.http, after="now", wait=30)) for _ in range(60)]
+        tasks = [group.create_task(page(maywe.http, after=end, wait=30)) for _ in range(60)]
         await asyncio.sleep(1)
         await asyncio.to_thread(until_no_transaction_is_open, maywe)
         assert not any(task.done() for task in tasks)

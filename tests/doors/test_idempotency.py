@@ -3,18 +3,17 @@
 import asyncio
 import json
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from app.doors import dependencies
 from app.scopes import SCOPES
 from tests.conftest import catalogue
 from tests.doors.expecting import expect_problem, someone
-from tests.harness.service import Maywe, command, served
+from tests.harness.service import Maywe, command, served, utc_now
 
 NO = {"purpose": "offers", "channel": "email", "choice": "withdraw"}
 
@@ -82,16 +81,15 @@ async def test_what_was_refused_may_be_sent_again_when_mended(service: Maywe) ->
     assert answer.status_code == 201
 
 
-async def test_a_key_is_kept_for_a_day(service: Maywe, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_key_is_kept_for_a_day(service: Maywe) -> None:
     person = someone()
     body = {"subject": person, "choices": [NO]}
     headers = keyed(f"k-{person['id']}")
     first = await service.http.post("/v1/choices", json=body, headers=headers)
     for later, replayed in ((timedelta(hours=23, minutes=59), "true"), (timedelta(hours=24, minutes=1), None)):
-        override = service.app.dependency_overrides
-        override[dependencies.now] = lambda later=later: datetime.now(UTC) + later
+        service.app.state.clock = lambda later=later: utc_now() + later
         answer = await service.http.post("/v1/choices", json=body, headers=headers)
-        override.clear()
+        service.app.state.clock = utc_now
         assert answer.headers.get("Idempotency-Replayed") == replayed
         assert (answer.content == first.content) is (replayed is not None)
 

@@ -21,7 +21,6 @@ from fastapi import FastAPI
 
 from app import administering
 from app.cli import main
-from app.doors.dependencies import now
 from app.main import create_app
 from app.scopes import SCOPES
 from app.settings import Settings
@@ -77,16 +76,20 @@ class Maywe:
         return str(answer.json()["subject_id"])
 
 
+def utc_now() -> datetime:
+    """The time now."""
+    return datetime.now(UTC)
+
+
 def settings_for(url: str, **more: Any) -> Settings:
     """Settings for a database, with the tests' secret key."""
     return Settings(**{"database_url": url, "secret_key": SECRET, **more})
 
 
 @asynccontextmanager
-async def in_process(url: str, *, clock: Callable[[], datetime] = now, **more: Any) -> AsyncGenerator[Maywe]:
+async def in_process(url: str, *, clock: Callable[[], datetime] = utc_now, **more: Any) -> AsyncGenerator[Maywe]:
     """The application in this process, with real commits on a real database; `more` goes into its settings."""
-    app = create_app(settings_for(url, **more))
-    app.dependency_overrides[now] = lambda: clock()
+    app = create_app(settings_for(url, **more), clock=clock)
     async with app.router.lifespan_context(app):
         transport = httpx.ASGITransport(app=app)
         async with httpx.AsyncClient(transport=transport, base_url="http://maywe.test", timeout=30) as http:
