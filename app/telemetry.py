@@ -2,6 +2,7 @@
 parameters. Loggers of libraries go through the same formatter."""
 
 import errno
+import json
 import logging
 import re
 import sys
@@ -33,6 +34,8 @@ _DEEPEST = 40  # frames of an error, the innermost
 _PERSONAL = re.compile(
     r"\S*@\S*|\+[0-9][0-9 ()/.-]{5,}[0-9]|mw_[a-z0-9]+_\S*|(?<![\w.])/(?:u|preferences)/[^{\s]\S*|postgres\w*://\S*"
 )
+# What every one of them has in it: text without is let through at once.
+_SUSPECT = re.compile(r"[@+]|mw_|/u/|/preferences/|postgres")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _FRAME = re.compile(r'^  File "([^"\n]+)", line (\d+), in ([\w<>]+)$', re.MULTILINE)
 _ERROR_TYPE = re.compile(r"^([A-Za-z_][\w.]*)(?::|$)", re.MULTILINE)
@@ -136,6 +139,8 @@ def _clean(value: Any) -> Any:
 def _mask(text: str) -> str:
     if len(text) > _LONGEST:
         return SCRUBBED
+    if text.isprintable() and not _SUSPECT.search(text):
+        return text
     first = next(iter(text.splitlines()), "")  # libraries put what they were handed on the lines after it
     return _CONTROL.sub(" ", _PERSONAL.sub(SCRUBBED, first))
 
@@ -181,16 +186,19 @@ class _Handler(logging.StreamHandler[Any]):
         """Stay silent: logging would print the message and its arguments as they are."""
 
 
+_encode = json.JSONEncoder(ensure_ascii=False).encode
+
+
+def _as_json(_logger: Any, _method: str, event: _Event) -> str:
+    return _encode(event)
+
+
 class _Formatter(logging.Formatter):
     """Writes events; makes them of what libraries log."""
 
     def __init__(self, format: Literal["json", "console"]) -> None:
         super().__init__()
-        self._render: Processor = (
-            structlog.processors.JSONRenderer(ensure_ascii=False)
-            if format == "json"
-            else structlog.dev.ConsoleRenderer(colors=False)
-        )
+        self._render: Processor = _as_json if format == "json" else structlog.dev.ConsoleRenderer(colors=False)
 
     def format(self, record: logging.LogRecord) -> str:
         """One line."""

@@ -14,12 +14,12 @@ from app.decision.model import CHANNELS, Decision, Question
 from app.decision.refusal import Fault, Invalid
 from app.doors.dependencies import JSON_BODY, Now, TheCaller, encoded, scoped
 from app.doors.problems import ErrorItem, faults_of, responses
-from app.doors.strict import StrictRoute
+from app.doors.quick import quick_route
 from app.doors.words import Flag, Instant, Jurisdiction, Key, NamedSubject, Request, Response, Revision, Text
 
 router = APIRouter(
     prefix="/v1/check",
-    route_class=StrictRoute,
+    route_class=quick_route("check"),
     tags=["check"],
     dependencies=[scoped("check"), JSON_BODY],
     responses=responses(400, 401, 403, 409, 413, 415, 422, 503),

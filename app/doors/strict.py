@@ -17,8 +17,11 @@ from app.doors.problems import nameable
 _ELSEWHERE = (Cookie, Header, Path)
 
 
-class _StrictRequest(Request):
+class StrictRequest(Request):
+    """A request whose body is read strictly."""
+
     async def json(self) -> Any:
+        """The value of the body. Raises Unreadable."""
         return read_json(await self.body())
 
 
@@ -35,7 +38,8 @@ class StrictRoute(APIRoute):
             query = request.scope["query_string"]
             if query:
                 _require_known(query, known)
-            return await handle(_StrictRequest(request.scope, request.receive))
+            is_strict = isinstance(request, StrictRequest)
+            return await handle(request if is_strict else StrictRequest(request.scope, request.receive))
 
         return handle_strictly
 

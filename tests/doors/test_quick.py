@@ -1,0 +1,86 @@
+"""The short way to the checks and the plain one: which bodies they take, and what they answer, is the same."""
+
+import json
+import re
+from typing import Any
+
+import fastapi.routing
+import httpx
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from app.doors.check import CheckRequest
+from tests.doors.expecting import someone
+from tests.harness.service import Maywe
+
+SHORT, PLAIN = "application/json", "application/json; charset=utf-8"
+NAMES = st.sampled_from(["offers", "email", "sms", "customer", "c-1", "", "x\x00", "use", "DE", "UK", "\ud800"])
+ANYTHING = st.none() | st.booleans() | st.integers() | NAMES | st.just([]) | st.lists(NAMES, max_size=2)
+SUBJECTS = st.fixed_dictionaries(
+    {}, optional={"type": ANYTHING, "id": ANYTHING, "subject_id": st.just("sub_1") | ANYTHING, "more": ANYTHING}
+)
+RIGHT: dict[str, Any] = {
+    "subject": {"type": "customer", "id": "c-1"},
+    "purpose": "offers",
+    "data_categories": ["email"],
+    "channel": "email",
+    "jurisdiction": "DE",
+    "operation": "store",
+    "automated": True,
+    "gpc": True,
+    "data_collected_at": "2026-01-01T00:00:00Z",
+    "as_of": "2026-01-01T00:00:00.5+01:00",
+    "explain": True,
+}
+FIELDS = {name: st.just(value) | ANYTHING for name, value in RIGHT.items()}
+FIELDS |= {"subject": st.just(RIGHT["subject"]) | SUBJECTS | ANYTHING, "recipient": ANYTHING, "at_least": ANYTHING}
+RIGHT_ONES = st.fixed_dictionaries(
+    {name: st.just(RIGHT[name]) for name in ("subject", "purpose")},
+    optional={name: st.just(value) for name, value in RIGHT.items() if name not in ("subject", "purpose")},
+)
+BODIES = st.builds(
+    dict.__or__, RIGHT_ONES, st.fixed_dictionaries({}, optional={**FIELDS, "more": ANYTHING})
+) | st.dictionaries(st.sampled_from(sorted(FIELDS)), ANYTHING, max_size=3)
+_OF_THE_MOMENT = re.compile(rb'"(?:request_id|decision_id|evaluated_at)":"[^"]*"')
+
+
+async def post(service: Maywe, path: str, body: Any, media_type: str = SHORT) -> httpx.Response:
+    return await service.http.post(path, content=json.dumps(body).encode(), headers={"Content-Type": media_type})
+
+
+@given(BODIES)
+@example(RIGHT | {"more": None})
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+async def test_both_ways_take_the_same_bodies_and_answer_the_same(service: Maywe, body: dict[str, Any]) -> None:
+    try:
+        CheckRequest.model_validate(body)
+        is_right = True
+    except ValidationError:
+        is_right = False
+    for path, sent in (("/v1/check", body), ("/v1/check/batch", {"checks": [body, body]})):
+        short, plain = await post(service, path, sent), await post(service, path, sent, PLAIN)
+        told = [_OF_THE_MOMENT.sub(b"", answer.content) for answer in (short, plain)]
+        assert (short.status_code, told[0]) == (plain.status_code, told[1])
+        assert short.headers.keys() == plain.headers.keys()
+        if path == "/v1/check" and not is_right:
+            assert short.status_code == 422
+
+
+@pytest.mark.parametrize("way", [SHORT, PLAIN])
+@pytest.mark.parametrize("field", ["more", "Purpose", "explain "])
+async def test_a_field_that_there_is_not_is_refused_on_both_ways(service: Maywe, field: str, way: str) -> None:
+    body = {"subject": someone(), "purpose": "offers", "channel": "email", field: None}
+    assert (await post(service, "/v1/check", body, way)).status_code == 422
+
+
+async def test_what_is_in_order_goes_the_short_way(service: Maywe, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def taken(**_more: Any) -> Any:
+        raise AssertionError("FastAPI took its steps")
+
+    monkeypatch.setattr(fastapi.routing, "solve_dependencies", taken)
+    question = {"subject": someone(), "purpose": "offers", "channel": "email"}
+    for path, body in (("/v1/check", question), ("/v1/check/batch", {"checks": [question]})):
+        assert (await post(service, path, body)).status_code == 200
+        assert (await post(service, path, body, PLAIN)).status_code == 500
