@@ -1,6 +1,7 @@
 """`make bench`: the table of docs/performance.md. `python -m bench --help` says how to run a part of it."""
 
 import argparse
+import signal
 import statistics
 import sys
 import time
@@ -141,6 +142,7 @@ def main() -> None:
         print("\n".join(row.name for row in rows))
         return
     machine.require_tools()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the servers end too
     print(_HEAD, flush=True)
     started = time.monotonic()
     for row in rows:
