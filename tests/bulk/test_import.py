@@ -14,7 +14,8 @@ import pytest
 from click.testing import Result
 
 from app.storage import ledger
-from tests.harness.service import Maywe, command_here, environment, maywe_command
+from tests.harness.processes import maywe_command
+from tests.harness.service import Maywe, command_here, environment
 
 HEADER = "type,id,purpose,scope,channel,choice,explicit,notice,method,occurred_at,wording"
 GIVE = "email,{who},offers,,email,give,,conformance-1,web_form,{at},Yes please"

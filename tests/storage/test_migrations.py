@@ -14,7 +14,8 @@ from app.storage import schema
 from app.storage.database import Unavailable
 from tests.harness import sql
 from tests.harness.databases import Databases
-from tests.harness.service import in_process, maywe_command
+from tests.harness.processes import maywe_command
+from tests.harness.service import in_process
 
 ROOT = Path(__file__).parents[2]
 TABLES = {

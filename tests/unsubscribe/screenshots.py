@@ -2,7 +2,7 @@
 
 import asyncio
 import sys
-import tempfile
+from contextlib import closing
 from pathlib import Path
 from typing import Literal
 
@@ -36,8 +36,8 @@ def take(folder: Path, site: Website) -> None:
 def main(folder: Path) -> None:
     """Start a server of its own and take the pictures."""
     folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as scratch:
-        url = Databases(Path(scratch)).make("sqlite")
+    with closing(Databases()) as databases:
+        url = databases.make("sqlite")
         key = asyncio.run(prepare(url, catalogue("unsubscribe/catalogue.yaml")))
         with served(url) as (address, _), Website(address, key, url) as site:
             take(folder, site)

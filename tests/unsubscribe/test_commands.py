@@ -17,7 +17,8 @@ from app.csv_links import Unreadable, write_links
 from app.decision.catalogue import Timeline
 from app.links import Minter, Wanted
 from app.publishing import parse
-from tests.harness.service import SECRET, environment, maywe_command
+from tests.harness.processes import maywe_command
+from tests.harness.service import SECRET, environment
 from tests.unsubscribe.website import Website
 
 PUBLIC = "https://consent.example"

@@ -11,7 +11,8 @@ import httpx
 import pytest
 
 from tests.harness.databases import Databases
-from tests.harness.service import environment, free_port, maywe_command, wait_until_live
+from tests.harness.processes import maywe_command
+from tests.harness.service import environment, free_port, wait_until_live
 from tests.unsubscribe.conftest import prepare
 from tests.unsubscribe.website import Website, field, token_of
 
