@@ -16,7 +16,6 @@ from app import administering, metrics, publishing
 from app.commands.working import (
     migrate_schema,
     read_catalogue,
-    require_schema,
     said_plainly,
     settings_or_fail,
     with_store,
@@ -77,9 +76,7 @@ def serve(host: str, port: int, workers: int, *, demo: bool) -> None:
     _require_free(host, port)
     if settings.is_sqlite and not settings.sqlite_path.exists():
         _found(settings, f"http://{host}:{port}", demo=demo)
-    require_schema(settings)
-    with said_plainly():
-        settings.key_bytes()
+    with_store(_nothing, settings)
     configure_logging(settings.log_level, settings.log_format)
     try:
         with metrics.exposed(settings.metrics_address, workers=workers):
@@ -97,6 +94,10 @@ def serve(host: str, port: int, workers: int, *, demo: bool) -> None:
             )
     except metrics.NotBound as error:
         raise click.ClickException(str(error)) from None
+
+
+async def _nothing(_: Store) -> None:
+    """Only to make sure, before workers start, that there is a database that can be worked on."""
 
 
 def _require_free(host: str, port: int) -> None:

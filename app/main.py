@@ -64,6 +64,7 @@ def create_app(settings: Settings, *, clock: Callable[[], datetime] = _utc_now) 
         if not settings.is_sqlite:
             work += [watch.say, partial(watch.listen, settings.database_url)]
         try:
+            await store.confirm_secrets()
             async with background.kept_up(*work):
                 with background.told_of_the_end(watch.stop):
                     yield

@@ -53,7 +53,9 @@ def with_store(work: Callable[[Store], Awaitable[_T]], settings: Settings | None
         current, previous = settings.key_bytes()
         database = Database(settings.database_url)
         try:
-            return await work(Store(database, Secrets(current, previous)))
+            store = Store(database, Secrets(current, previous))
+            await store.confirm_secrets()
+            return await work(store)
         finally:
             await database.close()
 

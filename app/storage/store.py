@@ -9,13 +9,19 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.crypto import Secrets
 from app.decision.catalogue import Catalogue, Timeline
-from app.storage import catalogue, keys, ledger
+from app.settings import SettingsError
+from app.storage import catalogue, keys, ledger, secret_keys
 from app.storage.catalogue import Published
 from app.storage.database import Database
 from app.storage.keys import ApiKey
 from app.storage.ledger import Head
 from app.storage.lookup import PostgresLook, SqliteLook
 from app.storage.subjects import Identifier
+
+_MISSING_KEY = (
+    "this database was written under another secret key (fingerprint {}): who is known under it would not be found, "
+    "nor what they refused. Give that key, as MAYWE_SECRET_KEY or, if it was replaced, in MAYWE_PREVIOUS_SECRET_KEYS"
+)
 
 DOCUMENT: TypeAdapter[Catalogue] = TypeAdapter(Catalogue)
 
@@ -81,6 +87,24 @@ class Store:
         if identifier.sealed is None:
             return None
         return self.secrets.unseal(identifier.sealed, identifier.identifier_id.encode()).decode()
+
+    async def confirm_secrets(self) -> None:
+        """Make sure that the secret keys are those of this database, or newer beside them. Under others nobody in it is
+        found, nor any no: raises SettingsError. Raises Unavailable."""
+        configured = self.secrets.fingerprints
+        async with self.database.read() as connection:
+            known = await secret_keys.fingerprints(connection)
+        if configured[0] not in known:
+            known = await self.database.write(self._add_secrets)
+        if missing := known.difference(configured):
+            raise SettingsError(_MISSING_KEY.format(", ".join(sorted(missing))))
+
+    async def _add_secrets(self, connection: AsyncConnection) -> set[str]:
+        """What is known after the configured keys were added, unless one of those known is missing among them."""
+        known = await secret_keys.fingerprints(connection)
+        if known <= set(self.secrets.fingerprints):
+            await secret_keys.add(connection, set(self.secrets.fingerprints) - known)
+        return known
 
     async def close(self) -> None:
         """Give back every connection."""

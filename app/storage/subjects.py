@@ -14,7 +14,6 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.decision import due
@@ -22,7 +21,7 @@ from app.decision.catalogue import Timeline
 from app.decision.model import Person, State
 from app.decision.present import present_of
 from app.storage import codec
-from app.storage.database import Conflict
+from app.storage.database import Conflict, insert_new
 from app.storage.tables import attachments, evidence, identifiers, subjects, tombstones
 
 _PAGE = 1000
@@ -239,8 +238,7 @@ def written(state: State, timeline: Timeline) -> dict[str, Any]:
 
 async def add_identifiers(connection: AsyncConnection, *added: Identifier) -> None:
     """Give subjects identifiers that nobody holds. Raises Conflict if another writer was first."""
-    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
-    statement = dialect.insert(identifiers).on_conflict_do_nothing().returning(identifiers.c.identifier_id)
+    statement = insert_new(connection, identifiers).returning(identifiers.c.identifier_id)
     rows = [identifier._asdict() for identifier in sorted(added, key=lambda i: i.digest)]
     if len((await connection.execute(statement, rows)).all()) < len(rows):
         raise Conflict
@@ -278,9 +276,8 @@ async def merge(connection: AsyncConnection, loser: str, survivor: str, *, is_de
 
 async def attach(connection: AsyncConnection, one: str, other: str) -> bool:
     """Let two subjects hear each other; False if they did already."""
-    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
     pair = [{"subject_id": one, "other_id": other}, {"subject_id": other, "other_id": one}]
-    statement = dialect.insert(attachments).values(pair).on_conflict_do_nothing()
+    statement = insert_new(connection, attachments).values(pair)
     return (await connection.execute(statement.returning(attachments.c.other_id))).first() is not None
 
 

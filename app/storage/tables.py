@@ -67,6 +67,9 @@ ledger_head = Table(
     CheckConstraint("id = 1", name="single"),
 )
 
+# The keys this database was written under; with another one, nobody in it would be found.
+secret_keys = Table("secret_keys", metadata, Column("fingerprint", String(16), primary_key=True))
+
 # Append-only: triggers refuse UPDATE and DELETE. No identifier and no free text in it.
 ledger = Table(
     "ledger",

@@ -123,9 +123,9 @@ def command(url: str, *arguments: str, status: int = 0) -> str:
         return printed.read_text()
 
 
-async def command_here(url: str, *arguments: str) -> Result:
+async def command_here(url: str, *arguments: str, secret: str = SECRET) -> Result:
     """Run the command line in a thread of this process, which is much faster than to start another."""
-    settings = {"MAYWE_DATABASE_URL": url, "MAYWE_SECRET_KEY": SECRET}
+    settings = {"MAYWE_DATABASE_URL": url, "MAYWE_SECRET_KEY": secret}
     return await anyio.to_thread.run_sync(lambda: CliRunner().invoke(main, arguments, env=settings))
 
 
