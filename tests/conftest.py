@@ -1,6 +1,6 @@
 """What every test may use: both engines, fresh databases, the application with a catalogue in force."""
 
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -10,6 +10,7 @@ import pytest
 import yaml
 from hypothesis import settings
 
+from app.sweeping import sweep
 from tests.harness.databases import Databases
 from tests.harness.service import Maywe, in_process
 from tests.harness.stages import Stages
@@ -63,12 +64,30 @@ def reviewed(text: str) -> str:
     return text.replace("REVIEWED", (datetime.now(UTC).date() - timedelta(days=30)).isoformat())
 
 
+@pytest.fixture(scope="session")
+async def published(databases: Databases) -> Callable[[str], Awaitable[str]]:
+    """Gives the URL of a database, for an engine, in which the shop's catalogue is published and nothing else is."""
+    made: dict[str, str] = {}
+
+    async def publish(engine: str) -> str:
+        if engine not in made:
+            made[engine] = databases.make(engine)
+            async with in_process(made[engine]) as running:
+                await running.publish(catalogue("scenarios/catalogue.yaml"))
+                while await sweep(running.store, datetime.now(UTC)):
+                    pass  # nothing is left to be reckoned by it
+        return made[engine]
+
+    return publish
+
+
 @pytest.fixture
-async def maywe(database_url: str, shop: dict[str, Any]) -> AsyncGenerator[Maywe]:
+async def maywe(databases: Databases, engine: str, published: Callable[[str], Awaitable[str]]) -> AsyncGenerator[Maywe]:
     """The application on a fresh database, the shop's catalogue published."""
-    async with in_process(database_url) as running:
-        await running.publish(shop)
+    url = databases.copy(await published(engine))
+    async with in_process(url) as running:
         yield running
+    databases.drop(url)
 
 
 @pytest.fixture(scope="session")

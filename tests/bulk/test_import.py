@@ -4,7 +4,6 @@ import csv
 import json
 import os
 import signal
-import subprocess
 import time
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ import pytest
 from click.testing import Result
 
 from app.storage import ledger
-from tests.harness.processes import maywe_command
+from tests.harness.processes import Forked
 from tests.harness.service import Maywe, command_here, environment
 
 HEADER = "type,id,purpose,scope,channel,choice,explicit,notice,method,occurred_at,wording"
@@ -241,7 +240,8 @@ async def test_interrupted_and_started_again_it_ends_in_the_same_state(
 
 def _interrupt(url: str, file: Path, kept: Path, by: signal.Signals) -> None:
     """Begin an import in a process of its own, and stop it after its first thousand rows."""
-    process = subprocess.Popen(maywe_command("import", str(file)), env=environment(url), stderr=subprocess.DEVNULL)
+    process = Forked(("import", str(file)), environment(url), stdout=Path(os.devnull), stderr=Path(os.devnull))
+    os.setpriority(os.PRIO_PROCESS, process.pid, 19)  # so that it is not done before it is looked at
     while not (kept.exists() and len(results(kept)) >= 1000):
         assert process.poll() is None, "it ended before it could be interrupted"
         time.sleep(0.01)

@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import os
+import signal
 import time
 from collections.abc import AsyncGenerator
 from datetime import UTC, datetime
@@ -154,5 +156,5 @@ async def test_a_server_that_stops_lets_everybody_go(maywe: Maywe) -> None:
     with served(maywe.url) as (address, process):
         http = httpx.AsyncClient(base_url=address, headers=maywe.http.headers, timeout=40)
         async with http, waiting(http, after="now") as told:
-            process.terminate()
+            os.kill(process.pid, signal.SIGTERM)
             assert (await told)["changes"] == []

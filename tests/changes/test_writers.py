@@ -1,7 +1,6 @@
 """Many writers, several processes, pollers of every page size: nothing lost, nothing doubled, nothing out of order."""
 
 import asyncio
-import os
 import random
 import subprocess
 import sys
@@ -16,9 +15,10 @@ import pytest
 
 from tests.changes.polling import about, follow, page
 from tests.harness import sql
+from tests.harness.effort import effort
 from tests.harness.service import Maywe, command, environment, served
 
-SECONDS = float(os.environ.get("MAYWE_TEST_LOAD_SECONDS", "5"))  # how long the writers write; 30 for a soak
+SECONDS = effort(2, 30)  # how long the writers write
 WRITERS = 32
 PEOPLE = 40
 OFFERS = {"purpose": "offers", "channel": "email"}

@@ -16,6 +16,7 @@ from app.decision.model import CHANNELS, Event, Person, Question, State
 from app.decision.present import Present, present_of
 from app.decision.rules import decide
 from app.storage import codec
+from tests.harness.effort import effort
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 CONSENT = Ground("consent", expires_after="P5D")
@@ -144,7 +145,7 @@ def kept(state: State, timeline: Timeline) -> Present:
     return codec.decode_present(codec.encode_present(present_of(state, timeline)))
 
 
-@settings(max_examples=400)
+@settings(max_examples=effort(100, 2000))
 @given(states(), st.lists(states(), max_size=1), timelines(), st.integers(1, 3), QUESTIONS, st.integers(0, 20))
 def test_the_answer_is_that_of_the_whole_history(
     own: State, heard: list[State], timeline: Timeline, versions: int, question: Question, day: int

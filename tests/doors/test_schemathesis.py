@@ -12,6 +12,7 @@ import pytest
 from app.scopes import SCOPES
 from tests.conftest import catalogue
 from tests.harness.databases import Databases
+from tests.harness.effort import effort
 from tests.harness.service import command, served
 
 ROOT = Path(__file__).parents[2]
@@ -20,7 +21,10 @@ CONFIGURATION = Path(__file__).with_name("schemathesis.toml")
 
 @pytest.mark.parametrize(
     ("engine", "phases", "examples"),
-    [("sqlite", "examples,coverage,fuzzing,stateful", 3), ("postgresql", "examples,fuzzing", 2)],
+    [
+        ("sqlite", effort("examples,fuzzing", "examples,coverage,fuzzing,stateful"), effort(1, 3)),
+        ("postgresql", effort("examples", "examples,fuzzing"), 2),
+    ],
 )
 def test_no_request_gets_an_answer_that_is_not_described(
     databases: Databases, tmp_path: Path, engine: str, phases: str, examples: int

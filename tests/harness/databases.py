@@ -54,7 +54,7 @@ class Databases:
                 live.backup(copied)
             return f"sqlite:///{path}"
         name = f"t_{uuid.uuid4().hex}"
-        self._execute(f"CREATE DATABASE {name} TEMPLATE {_database_of(url)}")
+        self._execute(f"CREATE DATABASE {name} TEMPLATE {_database_of(url)} STRATEGY file_copy")
         self._made.append(name)
         return self._named(name)
 

@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, Phase, event, given, settings
 
 from app.decision.catalogue import Timeline
 from app.decision.model import Decision
+from tests.harness.effort import effort
 from tests.reference.core import Core
 from tests.reference.generators import NOW, Act, Case, cases_of, on_grid, read
 from tests.reference.model import World
@@ -133,7 +134,7 @@ def test_the_core_answers_as_the_reference_does() -> None:
     seen: Counter[str] = Counter()
     problems: set[str | None] = set()
 
-    @bounded(1000)
+    @bounded(effort(400, 4000))
     @given(cases_of(1))
     def agree(case: Case) -> None:
         both = Both(case)

@@ -12,6 +12,7 @@ import httpx
 from hypothesis import Phase, given
 
 from tests.harness.databases import Databases
+from tests.harness.effort import effort
 from tests.harness.service import in_process
 from tests.reference.generators import MEETINGS, NOW, Act, Case, cases_of, on_grid
 from tests.reference.model import Identifier, World
@@ -175,7 +176,7 @@ def _same(answer: httpx.Response, problem: str | None) -> None:
 def test_the_service_answers_as_the_reference_does(databases: Databases, engine: str) -> None:
     with asyncio.Runner() as runner:
 
-        @bounded(8, Phase.generate)  # each step of shrinking would need a database of its own
+        @bounded(effort(3, 12), Phase.generate)  # each step of shrinking would need a database of its own
         @given(cases_of(2) | cases_of(2, MEETINGS))
         def agree(case: Case) -> None:
             runner.run(Service(case).play(databases.make(engine)))

@@ -8,12 +8,13 @@ from typing import Any
 import httpx
 
 from tests.harness import sql
+from tests.harness.effort import effort
 from tests.harness.people import People
 from tests.harness.service import Maywe, served
 from tests.harness.wholeness import assert_whole
 
 OFF = {"purpose": "offers", "channel": "email", "choice": "withdraw"}
-ROUNDS = range(6)
+ROUNDS = range(effort(2, 10))
 
 
 @asynccontextmanager
@@ -30,7 +31,7 @@ async def test_everything_at_once_to_the_same_few_people(maywe: Maywe) -> None:
         crowd = [People(client, seed) for seed, client in enumerate(clients)]
 
         async def act(people: People) -> None:
-            for _ in range(30):
+            for _ in range(effort(20, 100)):
                 await people.step()
 
         await asyncio.gather(*(act(people) for people in crowd))

@@ -10,10 +10,11 @@ from typing import Any
 import httpx
 
 from tests.harness import sql
+from tests.harness.effort import effort
 from tests.harness.service import Maywe, served
 from tests.harness.wholeness import assert_whole
 
-ROUNDS = 2
+ROUNDS = effort(1, 6)
 CLIENTS = 6
 CHOICES = [
     {"purpose": "offers", "channel": "email", "choice": "withdraw"},

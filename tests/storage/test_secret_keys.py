@@ -1,14 +1,19 @@
 """No database is worked on without the secret keys it was written under: nobody in it would be found, nor any no."""
 
+import asyncio
 import base64
+import os
+import signal
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from app.settings import SettingsError
-from tests.harness.service import SECRET, Maywe, command_here, in_process
+from tests.harness.processes import Forked
+from tests.harness.service import SECRET, Maywe, command_here, environment, free_port, in_process
 
 ADA = {"type": "email", "id": "ada@example.com"}
 OBJECT = {"purpose": "recommendations", "choice": "object"}
@@ -61,8 +66,21 @@ async def test_a_key_is_needed_as_long_as_the_database_stands(url: str) -> None:
 
 
 async def test_the_command_line_refuses_too(url: str) -> None:
-    for arguments in (["serve", "--port", "0"], ["keys", "list"], ["verify"], ["catalogue", "show"]):
+    for arguments in (["keys", "list"], ["verify"], ["catalogue", "show"]):
         done = await command_here(url, *arguments, secret=OTHER)
         assert (done.exit_code, done.stdout) == (1, "")
         assert "another secret key" in done.stderr
     assert (await command_here(url, "keys", "list")).exit_code == 0
+
+
+async def test_a_server_does_not_start(url: str, tmp_path: Path) -> None:
+    said = tmp_path / "stderr"
+    process = Forked(
+        ("serve", "--port", str(free_port())), environment(url, SECRET_KEY=OTHER), stdout=said, stderr=said
+    )
+    try:
+        assert await asyncio.to_thread(process.wait, 60) == 1
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    assert "another secret key" in said.read_text()

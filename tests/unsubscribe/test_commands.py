@@ -3,21 +3,21 @@
 import base64
 import csv
 import io
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from click.testing import CliRunner, Result
 
 from app import mail_lint
 from app.addressing import Subject
+from app.cli import main
 from app.crypto import Secrets
 from app.csv_links import Unreadable, write_links
 from app.decision.catalogue import Timeline
 from app.links import Minter, Wanted
 from app.publishing import parse
-from tests.harness.processes import maywe_command
 from tests.harness.service import SECRET, environment
 from tests.unsubscribe.website import Website
 
@@ -30,16 +30,8 @@ def minter(newsletter: dict[str, Any]) -> Minter:
     return Minter(parse(newsletter), secrets, public_url=PUBLIC, mailbox="off@shop.example")
 
 
-def run(url: str, *arguments: str, stdin: str | None = None, **variables: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        maywe_command(*arguments),
-        env=environment(url) | variables,
-        input=stdin,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+def run(url: str, *arguments: str, stdin: str | None = None, **variables: str) -> Result:
+    return CliRunner().invoke(main, arguments, input=stdin, env=environment(url) | variables)
 
 
 def table(text: str) -> list[dict[str, str]]:
@@ -56,7 +48,7 @@ def test_links_for_a_file_of_recipients(site: Website, tmp_path: Path) -> None:
     ]
     file.write_text("\n".join(lines), "utf-8")
     done = run(site.database_url, "links", str(file), "--purpose", "offers", "--channel", "email")
-    assert done.returncode == 1, "one row was refused"
+    assert done.exit_code == 1, "one row was refused"
     assert done.stderr.endswith("3 links made, 1 rows refused\n")
     rows = table(done.stdout)
     assert [row["name"] for row in rows] == ["Doe, 0", "Doe, 1", "Doe, 2", "x"]
@@ -81,7 +73,7 @@ def test_links_need_no_database(newsletter: dict[str, Any], tmp_path: Path, mint
         MAYWE_PUBLIC_URL=PUBLIC,
         MAYWE_UNSUBSCRIBE_MAILBOX="off@shop.example",
     )
-    assert done.returncode == 0, done.stderr
+    assert done.exit_code == 0, done.stderr
     made = minter.mint(Wanted(Subject("email", "ada@example.com"), "offers", "email"))
     [row] = table(done.stdout)
     assert (row["url"], row["list_unsubscribe"]) == (made.url, made.headers["List-Unsubscribe"])
@@ -153,8 +145,8 @@ def test_the_command_says_what_it_looked_at(site: Website, minter: Minter, tmp_p
     good.write_bytes(rendered(minter))
     bad.write_bytes(rendered(minter, **{"DKIM-Signature": None}))
     done = run(site.database_url, "lint-mail", str(good), MAYWE_PUBLIC_URL=PUBLIC)
-    assert (done.returncode, done.stderr) == (0, "")
+    assert (done.exit_code, done.stderr) == (0, "")
     assert "the link stops offers by email" in done.stdout
     done = run(site.database_url, "lint-mail", str(bad), MAYWE_PUBLIC_URL=PUBLIC)
-    assert done.returncode == 1
+    assert done.exit_code == 1
     assert "error    dkim: there is no DKIM signature" in done.stdout

@@ -4,14 +4,17 @@ import re
 from html import unescape
 from urllib.parse import urljoin
 
+from tests.harness.effort import effort
 from tests.unsubscribe.website import Website, token_of
 
+LINKS = effort(150, 1000)
 
-def test_a_thousand_links_are_followed_and_no_event_is_written(site: Website) -> None:
+
+def test_every_link_is_followed_and_no_event_is_written(site: Website) -> None:
     who = site.person()
     wanted = [
         {"subject": {"type": "email", "id": f"scanned{n}@example.com"}, "purpose": "offers", "channel": "email"}
-        for n in range(999)
+        for n in range(LINKS - 1)
     ]
     links = site.post("/v1/unsubscribe-links", {"links": [*wanted, {**wanted[0], "subject": who}]}, 200)["links"]
     before = site.revision()
