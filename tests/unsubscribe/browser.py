@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from playwright.sync_api import BrowserContext, Playwright
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import BrowserContext, Page, Playwright
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 _QUIET = (  # nothing of its own goes out
@@ -30,6 +31,23 @@ def executable() -> str | None:
     found = named or next((path for name in _NAMES if (path := shutil.which(name))), None)
     assert found is not None or os.environ.get("CI") != "true", MISSING
     return found
+
+
+def assert_everybody_can_use(page: Page) -> None:
+    """No violation that axe-core finds, light or dark; nothing to scroll sideways at 320 px, nor with large type."""
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        found = Axe().run(page)
+        assert found.violations_count == 0, found.generate_report()
+    page.set_viewport_size({"width": 320, "height": 640})
+    assert page.evaluate("document.documentElement.scrollWidth") == 320
+    for target in page.locator("button, a, input[type=checkbox]").all():
+        box = target.bounding_box()
+        assert box is not None
+        assert min(box["width"], box["height"]) >= 24, "too small to hit (WCAG 2.2, 2.5.8)"
+    page.set_viewport_size({"width": 640, "height": 640})
+    page.evaluate("document.documentElement.style.fontSize = '200%'")
+    assert page.evaluate("document.documentElement.scrollWidth") == 640
 
 
 @contextmanager

@@ -2,19 +2,26 @@
 
 import shutil
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from playwright.sync_api import sync_playwright
 
+from app import preferring
 from app.addressing import Subject
 from app.crypto import Secrets
 from app.links import Minter, Wanted
 from app.publishing import parse
 from tests.harness.databases import Databases
 from tests.harness.service import served, settings_for
+from tests.unsubscribe import browser
 from tests.unsubscribe.test_one_click import ONE_CLICK, damaged
+
+IN_A_BROWSER = pytest.mark.skipif(browser.executable() is None, reason=browser.MISSING)
+ON_SQLITE = pytest.mark.parametrize("down", ["sqlite"], indirect=True, scope="module")  # the pages are the same on both
 
 
 @pytest.fixture(scope="module", params=("sqlite", "postgresql"))
@@ -64,8 +71,39 @@ def test_a_bad_token_is_404_without_looking_anything_up(down: httpx.Client, toke
         assert down.request(method, f"/u/{text}").status_code == 404, name
 
 
+@IN_A_BROWSER
+@ON_SQLITE
+def test_everybody_can_use_the_pages_of_failures(down: httpx.Client, token: str) -> None:
+    """Try again (503), a link that is no link (404), a page that has ended (410)."""
+    expired = preferring.write_session(
+        Secrets(settings_for("sqlite:///unused.db").key_bytes()[0]),
+        preferring.Session("sub_of_nobody", datetime.now(UTC) - timedelta(hours=1), None),
+    )
+    pages = {f"/u/{token}": 503, "/u/made-up": 404, f"/preferences/{expired}": 410}
+    assert_everybody_can_use(down, pages)
+
+
+def assert_everybody_can_use(down: httpx.Client, pages: dict[str, int]) -> None:
+    with sync_playwright() as playwright, browser.opened(playwright) as context:
+        page = context.new_page()
+        for path, status in pages.items():
+            answer = page.goto(str(down.base_url.join(path)))
+            assert answer is not None
+            assert answer.status == status
+            browser.assert_everybody_can_use(page)
+
+
 def test_only_failed_signatures_are_limited(down: httpx.Client, token: str) -> None:
     answers = [down.get(f"/u/{'A' * 100}{n}") for n in range(700)]
     assert {answer.status_code for answer in answers} == {404, 429}
     assert int(answers[-1].headers["retry-after"]) > 0
     assert down.post(f"/u/{token}").status_code == 503, "a good one is not"
+
+
+@IN_A_BROWSER
+@ON_SQLITE
+def test_everybody_can_use_the_page_that_says_too_many(down: httpx.Client) -> None:
+    for n in range(700):
+        if down.get(f"/u/{'A' * 100}{n}").status_code == 429:
+            break
+    assert_everybody_can_use(down, {"/u/made-up": 429})
