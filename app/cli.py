@@ -5,7 +5,6 @@ import json
 import socket
 import sys
 from datetime import UTC, datetime
-from importlib.resources import files
 from pathlib import Path
 from pkgutil import resolve_name
 
@@ -13,6 +12,7 @@ import click
 import uvicorn
 
 from app import administering, metrics, publishing
+from app.commands.first_start import make_embedded
 from app.commands.working import (
     migrate_schema,
     read_catalogue,
@@ -22,14 +22,11 @@ from app.commands.working import (
 )
 from app.decision.period import after, parse_period
 from app.decision.refusal import Invalid
-from app.documents import read_document
 from app.scopes import SCOPES
-from app.settings import Settings
 from app.storage.keys import KEY_NAME_LENGTH
 from app.storage.store import Store
 from app.telemetry import configure_logging
 
-_BELKCASE = "belkcase.yaml"
 _ELSEWHERE = {  # where the other commands are
     "explain": "app.commands.explain:explain",
     "import": "app.commands.bulk:import_file",
@@ -75,7 +72,7 @@ def serve(host: str, port: int, workers: int, *, demo: bool) -> None:
     settings = settings_or_fail()
     _require_free(host, port)
     if settings.is_sqlite and not settings.sqlite_path.exists():
-        _found(settings, f"http://{host}:{port}", demo=demo)
+        make_embedded(settings, f"http://{host}:{port}", demo=demo)
     with_store(_nothing, settings)
     configure_logging(settings.log_level, settings.log_format)
     try:
@@ -109,47 +106,6 @@ def _require_free(host: str, port: int) -> None:
             probe.bind(address)
     except OSError as error:
         raise click.ClickException(f"cannot listen on {host}:{port}: {error.strerror}") from None
-
-
-def _found(settings: Settings, url: str, *, demo: bool) -> None:
-    """Make the embedded database, publish the bundled catalogue, and hand out a first key."""
-    migrate_schema(settings)
-
-    async def begin(store: Store) -> str:
-        now = datetime.now(UTC)
-        document = read_document(_bundled(), is_yaml=True)
-        await administering.publish(store, document, now=now)
-        if demo:
-            await administering.add_sample_people(store, now=now)
-        return await administering.create_key(store, "first", SCOPES, now=now, expires_at=None)
-
-    key = with_store(begin, settings)
-    click.echo(_WELCOME.format(key=key, url=url), err=True)
-
-
-def _bundled() -> bytes:
-    return files("app").joinpath("catalogues", _BELKCASE).read_bytes()
-
-
-_WELCOME = """
-A new database, with the Belkcase catalogue in force. Your first API key, shown this once:
-
-    {key}
-
-Three commands to try, in another shell:
-
-  # may we send this person offers by e-mail?
-  curl -s {url}/v1/check -H 'Authorization: Bearer {key}' -H 'Content-Type: application/json' \\
-    -d '{{"subject": {{"type": "email", "id": "ada@example.com"}}, "purpose": "email_marketing", "channel": "email"}}'
-
-  # unsubscribe
-  curl -s {url}/v1/choices -H 'Authorization: Bearer {key}' -H 'Content-Type: application/json' \\
-    -d '{{"subject": {{"type": "email", "id": "ada@example.com"}}, "method": "email",
-         "choices": [{{"purpose": "email_marketing", "channel": "email", "choice": "withdraw"}}]}}'
-
-  # poll: what changed, the unsubscribe included; go on with ?after=<next>
-  curl -s '{url}/v1/changes' -H 'Authorization: Bearer {key}'
-"""
 
 
 @main.command()

@@ -6,7 +6,6 @@ import os
 import re
 import secrets
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -15,6 +14,8 @@ from psycopg import ProgrammingError
 from psycopg.conninfo import conninfo_to_dict
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from app.placing import drafted, place
 
 _PREFIX = "MAYWE_"
 _MIN_KEY = 32  # octets
@@ -225,26 +226,13 @@ def _decode(text: str) -> bytes:
 def _make_key_file(file: Path) -> None:
     """Make a key file of a new random key, whole or not at all; where two processes do, the first one's stays."""
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    draft = file.with_name(f".{file.name}.{secrets.token_hex(8)}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
+    with drafted(file) as draft:
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "wb") as opened:
             opened.write(base64.b64encode(secrets.token_bytes(_MIN_KEY)) + b"\n")
             opened.flush()
             os.fsync(opened.fileno())
-        with suppress(FileExistsError):
-            os.link(draft, file)  # like O_EXCL, but nobody ever reads a half-written key
-    finally:
-        draft.unlink()
-    _sync_folder(file.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        place(draft, file)
 
 
 def _read_key_file(file: Path) -> bytes:

@@ -231,13 +231,14 @@ def _read_traceback(text: str) -> dict[str, Any]:
 
 
 def _message(record: logging.LogRecord) -> str:
-    """The template of a message; of what was to be filled in, numbers only. Migrations tell of nobody: in full."""
+    """The template of a message; of what was to be filled in, numbers only. Migrations and the address that is listened
+    on tell of nobody: in full."""
     library = record.name.partition(".")[0]
     if library not in _KNOWN or not isinstance(record.msg, str):
         return SCRUBBED
     if not isinstance(record.args, tuple) or not record.args:
         return record.msg.partition("\n")[0]
-    if library == "alembic":
+    if library == "alembic" or record.msg.startswith("Uvicorn running on "):
         return record.getMessage()
     shown = tuple(value if isinstance(value, int | float) else SCRUBBED for value in record.args)
     try:

@@ -35,6 +35,9 @@ def said_plainly() -> Iterator[None]:
         raise click.ClickException(refusal.detail) from None
     except Unavailable as unavailable:
         raise click.ClickException(f"the database cannot be used: {unavailable.reason}") from None
+    except schema.Unfamiliar:
+        detail = "the database is at a schema that this version does not know: use the version that migrated it"
+        raise click.ClickException(detail) from None
     except OSError as error:
         raise click.ClickException(f"{error.filename}: {error.strerror}") from None
 
@@ -74,30 +77,27 @@ def read_catalogue(file: Path) -> dict[str, Any]:
 
 def require_schema(settings: Settings) -> None:
     """Fail unless the database is there and at the newest schema."""
-    found = _schema_found(settings)
-    if found is None and settings.is_sqlite and not settings.sqlite_path.exists():
+    if settings.is_sqlite and not settings.sqlite_path.exists():
         raise click.ClickException("there is no database yet: run `maywe serve` or `maywe migrate` first")
+    _require_usable(settings)
+    with said_plainly():
+        found = administering.schema_revision(settings.database_url)
+        if found is not None and found not in schema.known(settings.database_url):
+            raise schema.Unfamiliar
     if found != schema.head(settings.database_url):
         raise click.ClickException("the database is not at the newest schema: run `maywe migrate`")
 
 
 def migrate_schema(settings: Settings) -> None:
     """Bring the database to the newest schema."""
-    _schema_found(settings)
+    _require_usable(settings)
     with said_plainly():
         schema.upgrade(settings.database_url)
 
 
-def _schema_found(settings: Settings) -> str | None:
-    """The schema the database is at, None if it has none. Fails if this version does not know it."""
-    if settings.is_sqlite:
-        if not settings.sqlite_path.exists():
-            return None
-        if not settings.sqlite_path.is_file() or not os.access(settings.sqlite_path, os.R_OK | os.W_OK):
-            raise click.ClickException(f"{settings.sqlite_path} is no file that can be read and written")
-    with said_plainly():
-        found = administering.schema_revision(settings.database_url)
-    if found is not None and found not in schema.known(settings.database_url):
-        detail = "the database is at a schema that this version does not know: use the version that migrated it"
-        raise click.ClickException(detail)
-    return found
+def _require_usable(settings: Settings) -> None:
+    """Fail if the embedded database is there, but no file that can be read and written."""
+    if not settings.is_sqlite or not settings.sqlite_path.exists():
+        return
+    if not settings.sqlite_path.is_file() or not os.access(settings.sqlite_path, os.R_OK | os.W_OK):
+        raise click.ClickException(f"{settings.sqlite_path} is no file that can be read and written")

@@ -8,6 +8,7 @@ import psycopg
 from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
+from alembic.util import CommandError
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, pool, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -19,6 +20,10 @@ _PACKAGED = Path(__file__).resolve().parents[1] / "migrations"
 _LOCK = 0x6D61797765  # two processes that migrate at once come one after the other
 
 
+class Unfamiliar(Exception):
+    """The database is at a schema that this version does not know: a newer version migrated it."""
+
+
 def config(url: str) -> Config:
     """Alembic's configuration for a database, wherever the package is installed."""
     made = Config()
@@ -28,11 +33,13 @@ def config(url: str) -> Config:
 
 
 def upgrade(url: str) -> None:
-    """Bring the schema to the newest revision. Raises Unavailable."""
+    """Bring the schema to the newest revision. Raises Unavailable, or Unfamiliar."""
     try:
         command.upgrade(config(url), "head")
     except DBAPIError as error:
         raise Unavailable from error
+    except CommandError as error:  # "Can't locate revision"
+        raise Unfamiliar from error
 
 
 def head(url: str) -> str:
