@@ -1,6 +1,7 @@
 """Engines and units of work: reads, and writes that commit when their block ends. The two dialects' few differences."""
 
 import asyncio
+import os
 import random
 import select
 import sqlite3
@@ -10,6 +11,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
+import aiosqlite
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from sqlalchemy import Table, event
@@ -17,6 +19,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError, DisconnectionError, InternalError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.pool import AsyncAdaptedQueuePool
 
 _T = TypeVar("_T")
 _PATIENCE = 15.0  # seconds in which a unit of work is begun again while others stand in its way
@@ -173,18 +176,39 @@ def _is_retried(error: Exception) -> bool:
     return getattr(cause, "sqlstate", None) in _RETRIED
 
 
+def existing(path: str) -> str:
+    """What SQLite is given for a file that has to be there: it would make a missing one, and answer from nothing."""
+    return f"{Path(path).absolute().as_uri()}?mode=rw"
+
+
+def file_at(path: str) -> tuple[int, int] | None:
+    """Which file is at a path. A connection stays with the file it opened, though it was removed or another put in its
+    place: what is written there is lost."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
 def _sqlite_engine(path: str, *, begin: str | None, pool_size: int) -> AsyncEngine:
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
     engine = create_async_engine(
-        f"sqlite+aiosqlite:///{path}",
+        "sqlite+aiosqlite://",
+        async_creator=lambda: aiosqlite.connect(existing(path), uri=True, timeout=_LOCK_WAIT),
+        poolclass=AsyncAdaptedQueuePool,
         pool_size=pool_size,
         max_overflow=0,
         pool_timeout=_POOL_WAIT,
-        connect_args={"timeout": _LOCK_WAIT},
     )
 
+    @event.listens_for(engine.sync_engine, "checkout")
+    def look(_connection: Any, record: Any, _proxy: Any) -> None:
+        if record.info["file"] != file_at(path):
+            raise DisconnectionError
+
     @event.listens_for(engine.sync_engine, "connect")
-    def configure(connection: Any, _record: Any) -> None:
+    def configure(connection: Any, record: Any) -> None:
+        record.info["file"] = file_at(path)
         connection.isolation_level = None  # the driver opens no transaction of its own
         cursor = connection.cursor()
         for pragma in (

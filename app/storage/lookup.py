@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app.decision.catalogue import Timeline
 from app.decision.model import Person, Question
 from app.storage import codec
-from app.storage.database import Database, Unavailable, has_hung_up
+from app.storage.database import Database, Unavailable, existing, file_at, has_hung_up
 from app.storage.ledger import Head
 
 _FEW = 64  # names; who asks for more does not hold up the others
@@ -140,11 +140,17 @@ class SqliteLook:
     def __init__(self, path: str) -> None:
         self._path = path
         self._connection: sqlite3.Connection | None = None
+        self._file: tuple[int, int] | None = None
 
     async def __call__(self, digests: Sequence[bytes], subject_ids: Sequence[str], *, whole: bool) -> Snapshot:
+        if self._file != (file := file_at(self._path)):
+            await self.close()
         try:
             if self._connection is None:
-                self._connection = sqlite3.connect(self._path, isolation_level=None)
+                self._connection, self._file = (
+                    sqlite3.connect(existing(self._path), uri=True, isolation_level=None),
+                    file,
+                )
                 self._connection.execute("PRAGMA query_only = ON")
             rows = self._connection.execute(*_on_sqlite(digests, subject_ids, whole=whole)).fetchall()
         except sqlite3.OperationalError as error:

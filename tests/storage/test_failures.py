@@ -4,6 +4,7 @@ import asyncio
 import resource
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -19,6 +20,7 @@ from tests.harness.wire import Cut, wire_to
 
 ADA = {"type": "email", "id": "ada@example.com"}
 OFF = {"purpose": "offers", "channel": "email", "choice": "withdraw"}
+ON = {"purpose": "offers", "channel": "email", "choice": "give"}
 QUESTION = {"subject": ADA, "purpose": "offers", "channel": "email"}
 WITHDRAWAL = {"subject": ADA, "choices": [OFF]}
 ON_POSTGRESQL = pytest.mark.parametrize("engine", ["postgresql"], indirect=True)
@@ -188,6 +190,41 @@ async def test_a_writer_that_lets_go_in_time(maywe: Maywe) -> None:
 
 
 # The disk
+
+
+def move(url: str, to: str) -> None:
+    """Give a database file another name, which nothing has."""
+    old, new = (Path(name.removeprefix("sqlite:///")) for name in (url, to))
+    assert not new.exists()
+    old.rename(new)
+
+
+@ON_SQLITE
+async def test_a_file_that_is_gone_is_not_written_to(maywe: Maywe, shop: dict[str, Any]) -> None:
+    """Whoever has a file open goes on with it though it has no name any more: what is acknowledged then is lost."""
+    await maywe.choose(ADA, ON, notice=shop["version"])
+    move(maywe.url, f"{maywe.url}.away")
+    for path, body in (("/v1/choices", WITHDRAWAL), ("/v1/check", QUESTION)):
+        assert is_unavailable(await maywe.http.post(path, json=body)), path
+    move(f"{maywe.url}.away", maywe.url)  # which fails if one was made in its place
+    assert (await maywe.ask(ADA, "offers", channel="email"))["decision"] is True
+    await maywe.choose(ADA, OFF)
+    await assert_whole(maywe.url)
+
+
+@ON_SQLITE
+async def test_a_file_put_in_its_place_is_the_database(maywe: Maywe, databases: Databases) -> None:
+    """An older backup is restored while the server runs."""
+    backup = databases.copy(maywe.url)
+    await maywe.choose(ADA, OFF)
+    assert (await maywe.ask(ADA, "offers", channel="email"))["reason"] == "consent_withdrawn"
+    for end in ("", "-wal", "-shm"):
+        move(maywe.url + end, f"{maywe.url}.away{end}")
+    move(backup, maywe.url)
+    assert (await maywe.ask(ADA, "offers", channel="email"))["reason"] == "no_consent"
+    await maywe.choose(ADA, OFF)
+    assert (await maywe.ask(ADA, "offers", channel="email"))["reason"] == "consent_withdrawn"
+    assert sql.rows(maywe.url, "SELECT position FROM ledger_head") == [(2,)]
 
 
 @ON_SQLITE

@@ -4,10 +4,13 @@ import base64
 import re
 import socket
 import time
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
+from app.unsubscribing import write_undo
+from tests.unsubscribe.failures import SECRETS
 from tests.unsubscribe.website import Website, field, token_of
 
 ONE_CLICK = b"List-Unsubscribe=One-Click"
@@ -88,6 +91,7 @@ def test_get_shows_and_changes_nothing(site: Website, slash: str) -> None:
     assert answer.headers["x-robots-tag"] == "noindex"
     policy = answer.headers["content-security-policy"]
     assert policy.startswith("default-src 'none'; style-src 'sha256-")
+    assert policy.endswith("'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
     assert "unsafe" not in policy
     assert "script" not in answer.text.lower()
     assert not re.search(r'(src|href|action)="(https?:)?//', answer.text), "loads or links elsewhere"
@@ -303,7 +307,7 @@ def test_undo_never_gives_consent(site: Website) -> None:
         assert not site.ask(who)[0]
 
 
-@pytest.mark.parametrize("how", ["made-up", "of-another-link", "older-objection", "again-and-again"])
+@pytest.mark.parametrize("how", ["made-up", "of-another-link", "older-objection", "after-an-hour", "again-and-again"])
 def test_undo_undoes_that_click_only(site: Website, how: str) -> None:
     who, other = site.person(), site.person()
     path = site.path(who, "catalogue_by_post", "post")
@@ -315,6 +319,9 @@ def test_undo_undoes_that_click_only(site: Website, how: str) -> None:
         site.open.post(path)
         assert elsewhere != path
         who = other
+    elif how == "after-an-hour":
+        an_hour_ago = datetime.now(UTC) - timedelta(minutes=61)
+        undo = write_undo(SECRETS, path.rpartition("/")[2], site.events(who)[-1]["event_id"], now=an_hour_ago)
     elif how == "older-objection":
         site.choose(who, {"purpose": "catalogue_by_post", "choice": "object"})
     else:

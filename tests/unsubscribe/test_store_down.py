@@ -1,23 +1,19 @@
 """When the database is gone: what needs it says try again, what does not need it does not ask it."""
 
-import shutil
+import asyncio
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from contextlib import contextmanager
 from typing import Any
 
 import httpx
 import pytest
 from playwright.sync_api import sync_playwright
 
-from app import preferring
-from app.addressing import Subject
-from app.crypto import Secrets
-from app.links import Minter, Wanted
-from app.publishing import parse
 from tests.harness.databases import Databases
-from tests.harness.service import served, settings_for
+from tests.harness.service import served
 from tests.unsubscribe import browser
+from tests.unsubscribe.conftest import prepare
+from tests.unsubscribe.failures import Failure, failures, good_token, served_without, too_many
 from tests.unsubscribe.test_one_click import ONE_CLICK, damaged
 
 IN_A_BROWSER = pytest.mark.skipif(browser.executable() is None, reason=browser.MISSING)
@@ -25,30 +21,26 @@ ON_SQLITE = pytest.mark.parametrize("down", ["sqlite"], indirect=True, scope="mo
 
 
 @pytest.fixture(scope="module", params=("sqlite", "postgresql"))
-def down(request: pytest.FixtureRequest, databases: Databases) -> Iterator[httpx.Client]:
+def down(request: pytest.FixtureRequest, databases: Databases, newsletter: dict[str, Any]) -> Iterator[httpx.Client]:
     """A server that is up and whose database is not there any more."""
     url = databases.make(str(request.param))
-    if request.param == "sqlite":
-        file = Path(url.removeprefix("sqlite:///"))
-        url = f"sqlite:///{file.parent / f'only-{file.stem}' / file.name}"
-        Path(url.removeprefix("sqlite:///")).parent.mkdir()
-        shutil.copy(file, url.removeprefix("sqlite:///"))
+    asyncio.run(prepare(url, newsletter))
+    gone = served_without(url) if request.param == "sqlite" else _served_and_dropped(databases, url)
+    with gone as address, httpx.Client(base_url=address, timeout=60) as client:
+        yield client
+
+
+@contextmanager
+def _served_and_dropped(databases: Databases, url: str) -> Iterator[str]:
     with served(url) as (address, _):
-        if request.param == "sqlite":
-            shutil.rmtree(Path(url.removeprefix("sqlite:///")).parent)
-        else:
-            databases.drop(url)
-        with httpx.Client(base_url=address, timeout=60) as client:
-            yield client
+        databases.drop(url)
+        yield address
 
 
 @pytest.fixture(scope="module")
 def token(newsletter: dict[str, Any]) -> str:
     """A good token, made without a server."""
-    current, previous = settings_for("sqlite:///unused.db").key_bytes()
-    minter = Minter(parse(newsletter), Secrets(current, previous), public_url="https://shop.example", mailbox=None)
-    made = minter.mint(Wanted(Subject("email", "ada@example.com"), "offers", "email"))
-    return made.url.rpartition("/")[2]
+    return good_token(newsletter)
 
 
 @pytest.mark.parametrize("slash", ["", "/"])
@@ -74,22 +66,16 @@ def test_a_bad_token_is_404_without_looking_anything_up(down: httpx.Client, toke
 @IN_A_BROWSER
 @ON_SQLITE
 def test_everybody_can_use_the_pages_of_failures(down: httpx.Client, token: str) -> None:
-    """Try again (503), a link that is no link (404), a page that has ended (410)."""
-    expired = preferring.write_session(
-        Secrets(settings_for("sqlite:///unused.db").key_bytes()[0]),
-        preferring.Session("sub_of_nobody", datetime.now(UTC) - timedelta(hours=1), None),
-    )
-    pages = {f"/u/{token}": 503, "/u/made-up": 404, f"/preferences/{expired}": 410}
-    assert_everybody_can_use(down, pages)
+    assert_everybody_can_use(down, *failures(token))
 
 
-def assert_everybody_can_use(down: httpx.Client, pages: dict[str, int]) -> None:
+def assert_everybody_can_use(down: httpx.Client, *pages: Failure) -> None:
     with sync_playwright() as playwright, browser.opened(playwright) as context:
         page = context.new_page()
-        for path, status in pages.items():
-            answer = page.goto(str(down.base_url.join(path)))
+        for failure in pages:
+            answer = page.goto(str(down.base_url.join(failure.path)))
             assert answer is not None
-            assert answer.status == status
+            assert answer.status == failure.status
             browser.assert_everybody_can_use(page)
 
 
@@ -103,7 +89,4 @@ def test_only_failed_signatures_are_limited(down: httpx.Client, token: str) -> N
 @IN_A_BROWSER
 @ON_SQLITE
 def test_everybody_can_use_the_page_that_says_too_many(down: httpx.Client) -> None:
-    for n in range(700):
-        if down.get(f"/u/{'A' * 100}{n}").status_code == 429:
-            break
-    assert_everybody_can_use(down, {"/u/made-up": 429})
+    assert_everybody_can_use(down, too_many(down))
