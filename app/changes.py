@@ -1,13 +1,14 @@
 """The change feed, read: pages of rows after a cursor, derived from the ledger (domain 5, no lost change)."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app import crypto, cursors
 from app.cursors import ALL_ROWS, Cursor
-from app.decision.refusal import Conflicting, Expired, Unreadable
+from app.decision.catalogue import Timeline
+from app.decision.refusal import Conflicting, Expired, Fault, Unreadable
 from app.storage import ledger, subjects
 from app.storage.ledger import Head
 from app.storage.store import Store
@@ -28,6 +29,10 @@ class Told(NamedTuple):
     cursor: str
     subject: dict[str, str] | None
 
+    def content(self) -> dict[str, Any]:
+        """The row as it goes out."""
+        return self.row._asdict() | {"cursor": self.cursor, "subject": self.subject}
+
 
 class Page(NamedTuple):
     """Rows in commit order; `next` goes on after the last that was looked at, wanted or not."""
@@ -37,6 +42,21 @@ class Page(NamedTuple):
     has_more: bool
     head: str
     position: int  # up to where the feed was looked at
+
+
+def undeclared(timeline: Timeline, purposes: Iterable[str], identifier_type: str | None, where: str) -> list[Fault]:
+    """The purposes and the identifier type that no catalogue version declares: a typo would silently leave out
+    everything. Their pointers begin with `where`."""
+    faults = [
+        Fault(f"{where}purpose", "unknown-purpose", "No catalogue version declares this purpose.")
+        for purpose in purposes
+        if not timeline.with_purpose(purpose)
+    ]
+    declared = {name for version in timeline.versions for name in version.identifier_types}
+    if identifier_type is not None and identifier_type not in declared:
+        detail = "No catalogue version declares this identifier type."
+        faults.append(Fault(f"{where}identifier_type", "unknown-identifier-type", detail))
+    return faults
 
 
 async def cursor_of(connection: AsyncConnection, store: Store, head: Head) -> str:

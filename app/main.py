@@ -10,6 +10,7 @@ from fastapi import FastAPI
 
 from app import background
 from app.crypto import Secrets
+from app.destinations import Destinations
 from app.doors import (
     audience,
     catalogue,
@@ -29,6 +30,7 @@ from app.doors import (
     retention,
     subjects,
     unsubscribe,
+    webhooks,
 )
 from app.doors.edge import Edge
 from app.doors.visits import Failures
@@ -57,6 +59,7 @@ def create_app(settings: Settings, *, clock: Callable[[], datetime] = _utc_now) 
         app.state.clock = clock
         app.state.running = set()
         app.state.settings = settings
+        app.state.destinations = Destinations(settings.webhook_networks)
         app.state.failures = Failures()
         app.state.watch = watch = Watch(database)
         database.after_commit.append(watch.committed)
@@ -93,6 +96,7 @@ def create_app(settings: Settings, *, clock: Callable[[], datetime] = _utc_now) 
         proof,
         retention,
         changes,
+        webhooks,
         links,
         notice,
         unsubscribe,

@@ -10,6 +10,7 @@ SCOPES = (
     "subjects:read",
     "subjects:manage",
     "changes",
+    "webhooks",
     "links",
     "catalogue",
 )

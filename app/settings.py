@@ -6,6 +6,7 @@ import os
 import re
 import secrets
 from collections.abc import Iterable, Mapping
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -15,12 +16,15 @@ from psycopg.conninfo import conninfo_to_dict
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from app.destinations import Network
 from app.placing import drafted, place
 
 _PREFIX = "MAYWE_"
 _MIN_KEY = 32  # octets
 _SQLITE = "sqlite:///"
 _POSTGRES = ("postgresql://", "postgres://")
+# What Standard Webhooks 1.0.0 proposes, in seconds: a little over three days in all.
+WEBHOOK_RETRIES = (5.0, 300.0, 1800.0, 7200.0, 18000.0, 36000.0, 50400.0, 72000.0, 86400.0)
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _IN_A_HEADER = re.compile(r"[!#-;=?-~]+")  # visible ASCII that ends neither <...> nor "..."
 _MAKE_ONE = "make one with: openssl rand -base64 32"
@@ -47,6 +51,8 @@ class Settings(BaseSettings):
     unsubscribe_mailbox: str | None = None  # the address of the mailto: in List-Unsubscribe
     sms_stop_words: Annotated[tuple[str, ...], NoDecode] = ()  # beside the known ones
     metrics_address: str | None = None  # host:port on which /metrics is served; None: nowhere
+    webhook_networks: Annotated[tuple[Network, ...], NoDecode] = ()  # where webhooks may go beside public addresses
+    webhook_retries: Annotated[tuple[float, ...], NoDecode] = WEBHOOK_RETRIES  # seconds between attempts
 
     @field_validator("database_url")
     @classmethod
@@ -107,6 +113,24 @@ class Settings(BaseSettings):
         if found is None or int(found[2]) > 65535:
             raise ValueError("give host:port, such as 127.0.0.1:9464")
         return address
+
+    @field_validator("webhook_networks", mode="before")
+    @classmethod
+    def _read_networks(cls, given: object) -> object:
+        try:
+            return tuple(ip_network(word.strip()) for word in given.split(",")) if isinstance(given, str) else given
+        except ValueError:
+            raise ValueError("give networks in CIDR form, with commas, such as 10.20.0.0/16") from None
+
+    @field_validator("webhook_retries", mode="before")
+    @classmethod
+    def _read_retries(cls, given: object) -> object:
+        if not isinstance(given, str):
+            return given
+        words = [word.strip() for word in given.split(",")]
+        if not all(re.fullmatch(r"[0-9]{1,7}(\.[0-9]{1,3})?", word) for word in words):
+            raise ValueError("give the seconds between attempts, with commas, such as 5,300,1800")
+        return tuple(map(float, words))
 
     @property
     def is_sqlite(self) -> bool:

@@ -3,23 +3,23 @@
 import asyncio
 import time
 from collections.abc import AsyncGenerator
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import msgspec
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response as HttpResponse
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.changes import Page, Reader, Told, cursor_of
+from app.changes import Page, Reader, Told, cursor_of, undeclared
 from app.decision.catalogue import Timeline
-from app.decision.refusal import Fault, Invalid
+from app.decision.refusal import Invalid
 from app.doors.dependencies import Reading, TheReading, TheWatch, encoded, now, scoped
 from app.doors.problems import responses
 from app.doors.streaming import MEDIA_TYPE, encode_lines, streamed
 from app.doors.strict import StrictRoute
-from app.doors.words import Instant, Key, Response
+from app.doors.words import Channel, EventType, Instant, Key, Response
 from app.listing import Listing
-from app.telling import TYPES, Filter, Row
+from app.telling import Filter, Row
 from app.watching import Watch
 
 router = APIRouter(
@@ -30,8 +30,6 @@ router = APIRouter(
 )
 
 CLOUD_EVENTS = "application/cloudevents-batch+json"
-EventType = Literal[TYPES]  # type: ignore[valid-type]  # the words are listed once, where rows are made
-Channel = Literal["email", "sms", "post", "phone", "push", "on_site"]
 
 
 class SnapshotQuery(BaseModel):
@@ -46,15 +44,7 @@ class SnapshotQuery(BaseModel):
     def as_filter(self, timeline: Timeline) -> Filter:
         """The filter. Raises Invalid for a purpose or identifier type that no catalogue version declares: a typo would
         silently leave out everything."""
-        faults = [
-            Fault("query:purpose", "unknown-purpose", "No catalogue version declares this purpose.")
-            for purpose in self.purpose
-            if not timeline.with_purpose(purpose)
-        ]
-        declared = {name for version in timeline.versions for name in version.identifier_types}
-        if self.identifier_type is not None and self.identifier_type not in declared:
-            detail = "No catalogue version declares this identifier type."
-            faults.append(Fault("query:identifier_type", "unknown-identifier-type", detail))
+        faults = undeclared(timeline, self.purpose, self.identifier_type, "query:")
         if faults:
             raise Invalid(*faults)
         return Filter(tuple(self.purpose), tuple(self.channel))
@@ -179,7 +169,7 @@ def _event(told: Told, source: str) -> dict[str, Any]:
         "type": row.type,
         "time": row.occurred_at,
         "datacontenttype": "application/json",
-        "data": as_row(told),
+        "data": told.content(),
     }
     if row.subject_id is not None:
         event["subject"] = row.subject_id
@@ -208,16 +198,11 @@ async def _gone(request: Request) -> None:
 
 def _answer(page: Page) -> dict[str, Any]:
     return {
-        "changes": [as_row(told) for told in page.rows],
+        "changes": [told.content() for told in page.rows],
         "next": page.next,
         "has_more": page.has_more,
         "head": page.head,
     }
-
-
-def as_row(told: Told) -> dict[str, Any]:
-    """A row as it goes out."""
-    return told.row._asdict() | {"cursor": told.cursor, "subject": told.subject}
 
 
 @router.get(

@@ -154,14 +154,20 @@ class Write:
                 raise _still_running()
             stored = await idempotency.find(connection, key_id, key, now=self.now)
             if stored is not None:
-                return _replay(stored, fingerprint), True
+                body = self.caller.store.secrets.unseal(stored.body, self._context)
+                return _replay(stored._replace(body=body), fingerprint), True
         content = await work(connection)
         if isinstance(content, tuple):
             status, content = content
         answer = Answer(fingerprint or b"", status, msgspec.json.encode(content))
         if fingerprint is not None and key is not None:
-            await idempotency.store(connection, key_id, key, answer, now=self.now)
+            sealed = self.caller.store.secrets.seal(answer.body, self._context)  # it may hold a new secret
+            await idempotency.store(connection, key_id, key, answer._replace(body=sealed), now=self.now)
         return answer, False
+
+    @property
+    def _context(self) -> bytes:
+        return f"answer {self.caller.key_id} {self._idempotency_key}".encode()
 
     async def _fingerprint(self) -> bytes:
         what = f"{self._request.method} {self._request.url.path}?{self._request.url.query}\n".encode()

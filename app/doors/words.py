@@ -22,6 +22,7 @@ from pydantic_core import PydanticCustomError
 from app import crypto
 from app.addressing import Subject
 from app.decision.jurisdictions import COUNTRIES, is_jurisdiction
+from app.telling import TYPES
 
 _INSTANT = re.compile(r"\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(\.\d{1,9})?([Zz]|[+-]\d{2}:\d{2})", re.ASCII)
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
@@ -141,6 +142,8 @@ Jurisdiction = Annotated[
 Revision = Annotated[StrictStr, Field(min_length=1, max_length=512), AfterValidator(_revision)]
 Evidence = Annotated[dict[str, Any], AfterValidator(_storable)]
 Language = Annotated[StrictStr, Field(pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{1,8}){0,4}$", examples=["en"])]
+EventType = Literal[TYPES]  # type: ignore[valid-type]  # the words are listed once, where rows are made
+Channel = Literal["email", "sms", "post", "phone", "push", "on_site"]
 Method = Literal[
     "web_form",
     "app",

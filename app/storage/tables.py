@@ -183,3 +183,37 @@ idempotency = Table(
     Column("body", LargeBinary, nullable=False),
     Column("created_at", UtcDateTime, nullable=False, index=True),
 )
+
+# Who is pushed what happens, and how far: everything up to `cursor` was delivered, or is among the letters. Whoever
+# delivers holds the lease, and shows by the beat that it lives.
+webhooks = Table(
+    "webhooks",
+    metadata,
+    Column("webhook_id", String(64), primary_key=True),
+    Column("url", LargeBinary, nullable=False),  # sealed like the secrets: it may hold some itself
+    Column("secret", LargeBinary, nullable=False),
+    Column("previous_secret", LargeBinary),
+    Column("previous_until", UtcDateTime),
+    Column("filter", Text, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("reason", String(32)),
+    Column("cursor", Text, nullable=False),
+    Column("not_before", UtcDateTime),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("lease", String(64)),
+    Column("beat", BigInteger, nullable=False),
+)
+
+# Rows of the feed before the cursor of a webhook that were not delivered: they wait, or are dead. Positions only: what
+# is sent is made when it is sent.
+webhook_letters = Table(
+    "webhook_letters",
+    metadata,
+    Column("webhook_id", String(64), primary_key=True),
+    Column("position", BigInteger, primary_key=True, autoincrement=False),
+    Column("n", Integer, primary_key=True, autoincrement=False),
+    Column("attempts", Integer, nullable=False),
+    Column("outcome", String(32)),
+    Column("next_at", UtcDateTime),
+    Column("dead_at", UtcDateTime),
+)
