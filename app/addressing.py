@@ -6,6 +6,7 @@ from app import crypto
 from app.crypto import Secrets
 from app.decision.catalogue import Catalogue, IdentifierType
 from app.decision.refusal import Fault, Invalid
+from app.normalising import IdentifierError, normalise
 
 
 class Subject(NamedTuple):
@@ -53,8 +54,8 @@ def _normalised(subject: Subject, catalogue: Catalogue) -> str:
     assert subject.type is not None and subject.id is not None
     declared = identifier_type(subject.type, catalogue, pointer=f"{subject.pointer}/type")
     try:
-        return crypto.normalise(declared.normalise, subject.id)
-    except crypto.IdentifierError as error:
+        return normalise(declared.normalise, subject.id)
+    except IdentifierError as error:
         raise Invalid(Fault(f"{subject.pointer}/id", "invalid-identifier", str(error))) from None
 
 

@@ -27,6 +27,7 @@ class Asked(NamedTuple):
 
     subject: Subject
     question: Question
+    explain: bool = False
 
 
 class Answers(NamedTuple):
@@ -97,7 +98,7 @@ def _answer(known: Known, asked: Asked, address: Address | Invalid | None, now: 
     person = _NOBODY if found is None else found.about(asked.question, known.timeline)
     if person is None:
         raise _MustBeReadWhole
-    return decide(asked.question, person, known.timeline, now)
+    return decide(asked.question, person, known.timeline, now, explain=asked.explain)
 
 
 async def _know(

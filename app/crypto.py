@@ -4,16 +4,15 @@ import base64
 import hashlib
 import hmac
 import json
+import os
 import re
 import secrets
 import struct
-import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any
 
-import idna
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM, AESSIV
@@ -23,19 +22,10 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 GENESIS = b"\x00" * 32  # what the first entry of the chain follows
 TOKEN_LENGTH = 120  # characters: a header with a longer one might be folded
 
-_LONGEST = 512  # characters of an identifier
 _MIN_KEY = 32  # octets of a secret key
-# The Unicode property White_Space. str.strip() would also take the separators U+001C to U+001F, which are controls.
-_WHITE_SPACE = (
-    "\t\n\v\f\r \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u2028\u2029\u202f"
-    "\u205f\u3000"
-)
-_REFUSED = {"Cc", "Cs"}  # controls and lone surrogates
-_REFUSED_IN_LOCAL_PART = _REFUSED | {"Cf", "Zl", "Zp", "Zs"}  # what nobody sees would hide a no from its next look-up
-_HOST = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)*")
-_PHONE = re.compile(r"\+[1-9][0-9]{6,14}")
 _API_KEY = re.compile(r"mw_([a-z0-9]{12})_([A-Za-z0-9_-]{43})")
 
+_FIVE_BITS = b"abcdefghijklmnopqrstuvwxyz234567" * 8  # of each octet, as a letter or digit (RFC 4648, 6)
 _SEAL_VERSION = b"\x01"
 _SEAL_HEADER = 1 + 8 + 12  # octets: version, fingerprint of the key, nonce
 _REVISION = struct.Struct(">BQ")
@@ -43,64 +33,8 @@ _REVISION_VERSION = 1
 _LAST_POSITION = 2**63 - 1  # as a database keeps it
 
 
-class IdentifierError(ValueError):
-    """An identifier that does not normalise. The message never contains it."""
-
-
 class SealBroken(Exception):
     """Sealed under no configured key, for another context, or altered since."""
-
-
-# Identifiers
-
-
-def normalise(kind: Literal["exact", "email", "phone"], text: str) -> str:
-    """The one form of an identifier that is hashed and sealed.
-
-    exact: NFC, trimmed. email: lower case too, the domain in ASCII (UTS #46, non-transitional); dots and plus tags
-    stay. phone: E.164, and nothing else. Normalising twice changes nothing. Raises IdentifierError.
-    """
-    if len(text) > _LONGEST:
-        raise IdentifierError("An identifier has 512 characters at most.")
-    trimmed = unicodedata.normalize("NFC", text).strip(_WHITE_SPACE)
-    if not 1 <= len(trimmed) <= _LONGEST:
-        raise IdentifierError("An identifier has 1 to 512 characters, not counting white space around it.")
-    if _has(trimmed, _REFUSED):
-        raise IdentifierError("An identifier has no control characters and no lone surrogates.")
-    if kind == "email":
-        return _email(trimmed)
-    if kind == "phone" and not _PHONE.fullmatch(trimmed):
-        raise IdentifierError("A phone number is in E.164 form: +, the country code and the number, 7 to 15 digits.")
-    return trimmed
-
-
-def _has(text: str, categories: set[str]) -> bool:
-    return any(unicodedata.category(character) in categories for character in text)
-
-
-def _email(text: str) -> str:
-    local, _, domain = text.rpartition("@")
-    if not local or not domain or "@" in local:
-        raise IdentifierError("An e-mail address has one @, with something before and after it.")
-    if _has(local, _REFUSED_IN_LOCAL_PART):
-        raise IdentifierError("An e-mail address has no spaces and no invisible characters before its @.")
-    host = _host(domain)
-    if host is None:
-        raise IdentifierError("The part of an e-mail address after its @ is a host name.")
-    lowered = unicodedata.normalize("NFC", local.lower())  # lower case can compose where upper case could not
-    if len(lowered) + 1 + len(host) > _LONGEST:
-        raise IdentifierError("An identifier has 512 characters at most.")
-    return f"{lowered}@{host}"
-
-
-@lru_cache(maxsize=4096)
-def _host(domain: str) -> str | None:
-    """A domain in ASCII (RFC 5891, UTS #46); None if it is no host name."""
-    try:
-        host = idna.encode(domain, uts46=True, std3_rules=True).decode("ascii")
-    except UnicodeError:  # of which IDNAError is one
-        return None
-    return host if _HOST.fullmatch(host) else None
 
 
 # Secret keys
@@ -282,11 +216,34 @@ def canonical_json(value: Any) -> bytes:
 # Opaque ids
 
 
+class _Letters:
+    """Random letters and digits, 26 at a time, of which many are fetched from the system at once: one by one, that
+    would be most of what an id costs. Of two threads none gets what the other gets, nor of two forks."""
+
+    def __init__(self) -> None:
+        self._forget()
+        os.register_at_fork(after_in_child=self._forget)
+
+    def _forget(self) -> None:
+        self._drawn: Iterator[str] = iter(())
+
+    def draw(self) -> str:
+        """The next 26."""
+        while (drawn := next(self._drawn, None)) is None:
+            text = secrets.token_bytes(26 * 64).translate(_FIVE_BITS).decode()
+            self._drawn = iter([text[n : n + 26] for n in range(0, len(text), 26)])
+        return drawn
+
+
+_letters = _Letters()
+
+
 def new_id(prefix: str = "") -> str:
-    """A new id: the prefix and 128 random bits as 26 lower-case letters and digits, safe in URLs."""
-    return prefix + _base32(secrets.token_bytes(16))
+    """A new id: the prefix and 130 random bits as 26 lower-case letters and digits, safe in URLs."""
+    return prefix + _letters.draw()
 
 
+@lru_cache(maxsize=64)
 def write_revision(epoch: str, position: int) -> str:
     """A position of the ledger of one epoch, as the opaque text callers get. Raises ValueError."""
     if not epoch or not 0 <= position <= _LAST_POSITION:

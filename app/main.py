@@ -33,6 +33,7 @@ from app.doors import (
     webhooks,
 )
 from app.doors.edge import Edge
+from app.doors.hot import Application
 from app.doors.visits import Failures
 from app.settings import Settings, load_settings
 from app.storage import schema
@@ -74,7 +75,7 @@ def create_app(settings: Settings, *, clock: Callable[[], datetime] = _utc_now) 
         finally:
             await store.close()
 
-    app = FastAPI(
+    app = Application(
         title="Maywe",
         version=version("maywe"),
         summary="May we use this for that, about this person, now?",

@@ -13,6 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
 
+import msgspec
 import structlog
 from structlog.contextvars import get_contextvars
 from structlog.stdlib import BoundLogger
@@ -54,6 +55,7 @@ def configure_logging(level: str, format: Literal["json", "console"]) -> None:
     for an unknown level."""
     root = logging.getLogger()
     root.setLevel(level.upper())
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False  # nothing is told of them
     for old in root.handlers[:]:
         if type(old) in (logging.StreamHandler, _Handler):
             root.removeHandler(old)
@@ -75,6 +77,21 @@ def get_logger(name: str) -> BoundLogger:
         logging.getLogger(name), _PROCESSORS, BoundLogger, cache_logger_on_first_use=True
     )
     return logger
+
+
+def tell(logger: logging.Logger, event: str, *, request_id: str, **more: Any) -> None:
+    """Log an event for information, of which only the request's id came from outside: the rest is known to be allowed
+    and to tell of nobody."""
+    if logger.isEnabledFor(logging.INFO):
+        told = _Scrubbed(
+            event=event,
+            request_id=_mask(request_id),
+            **more,
+            logger=logger.name,
+            level="info",
+            timestamp=datetime.now(UTC).isoformat().replace("+00:00", "Z"),
+        )
+        logger.handle(logging.LogRecord(logger.name, logging.INFO, "", 0, told, None, None))
 
 
 def scrub(event: _Event) -> dict[str, Any]:
@@ -186,11 +203,11 @@ class _Handler(logging.StreamHandler[Any]):
         """Stay silent: logging would print the message and its arguments as they are."""
 
 
-_encode = json.JSONEncoder(ensure_ascii=False).encode
-
-
 def _as_json(_logger: Any, _method: str, event: _Event) -> str:
-    return _encode(event)
+    try:
+        return msgspec.json.encode(event).decode()
+    except UnicodeEncodeError:  # a lone surrogate; standard error writes it as an escape
+        return json.dumps(event, ensure_ascii=False)
 
 
 class _Formatter(logging.Formatter):
@@ -203,7 +220,7 @@ class _Formatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """One line."""
         event = record.msg if isinstance(record.msg, _Scrubbed) else _foreign(record)
-        return str(self._render(None, "", dict(event)))
+        return str(self._render(None, "", event if self._render is _as_json else dict(event)))
 
 
 def _foreign(record: logging.LogRecord) -> dict[str, Any]:

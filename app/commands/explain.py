@@ -35,7 +35,7 @@ def explain(purpose: str, subject_id: str | None, identifier_type: str, **about:
 
     async def work(store: Store) -> Answers:
         async with store.database.read() as connection:
-            return await ask(store, [Asked(subject, question)], now=now, connection=connection)
+            return await ask(store, [Asked(subject, question, explain=True)], now=now, connection=connection)
 
     answers = with_store(work)
     decision = answers.decisions[0]

@@ -73,6 +73,8 @@ class Purpose:
 
     def grounds_in(self, jurisdiction: str) -> tuple[Ground, ...]:
         """The grounds that apply there: within one basis a closer ground replaces a wider one."""
+        if all(ground.jurisdictions is None for ground in self.grounds):
+            return self.grounds
         placed = [(closeness(ground.jurisdictions, jurisdiction), ground) for ground in self.grounds]
         closest: dict[str, int] = {}
         for near, ground in placed:

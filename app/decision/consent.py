@@ -53,7 +53,7 @@ def expiry(give: Event, ground: Ground, *, jurisdiction: str, timeline: Timeline
     assert give.purpose is not None and give.notice is not None
     versions = timeline.in_force_between(give.at, max(at, give.at))
     agreed = timeline.named(give.notice)
-    if agreed is not None:
+    if agreed is not None and agreed not in versions:
         versions.append(agreed)
     lives = {
         stated.expires_after

@@ -1,7 +1,7 @@
 """Whether one ground holds for one case, and why or why not (domain 4, step 8)."""
 
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import NamedTuple
 
@@ -65,7 +65,8 @@ class Limits(NamedTuple):
         return self.explicit or self.newer_than is not None
 
 
-class Case(NamedTuple):
+@dataclass(slots=True)
+class Case:
     """One purpose and channel of one person, at an instant, in a jurisdiction."""
 
     key: str
@@ -77,11 +78,14 @@ class Case(NamedTuple):
     consent: Consent
     timeline: Timeline
     at: datetime
+    _noes: list[Event] | None = None
 
     @property
     def noes(self) -> list[Event]:
         """The noes in force, own and heard, oldest first."""
-        return self.hearing.noes_in_force(self.key, self.channel)
+        if self._noes is None:
+            self._noes = self.hearing.noes_in_force(self.key, self.channel)
+        return self._noes
 
     @property
     def consent_grounds(self) -> list[Ground]:
@@ -139,7 +143,7 @@ def examine_consent(case: Case, ground: Ground, limits: Limits) -> Finding:
     implied = _examine_implied(case, ground)
     if implied is None or implied.holds:
         return implied or chosen
-    return first_of([chosen, implied])
+    return first_of([chosen, implied])._replace(until=chosen.until)
 
 
 def examine_unless_explicit(case: Case, ground: Ground, limits: Limits) -> Finding:
@@ -158,17 +162,18 @@ def examine_choice(case: Case, ground: Ground, limits: Limits) -> Finding:
     give = said.give
     required = _examine_required(case, ground)
     until = expiry(give, ground, jurisdiction=case.jurisdiction, timeline=case.timeline, at=case.at)
-    faults = (
-        ((ground.explicit or limits.explicit) and not give.explicit, "consent_not_explicit"),
-        (is_outdated(give, case.timeline, case.at), "consent_outdated"),
-        (until is not None and until <= case.at, "consent_expired"),
-        (not required.holds, required.reason),
-        (limits.newer_than is not None and give.at <= limits.newer_than.at, "restricted"),
-    )
-    reason = next((reason for failed, reason in faults if failed), None)
-    if reason is not None:
-        return Finding(False, reason, (give,))
-    return Finding(True, "consent_given", (give, *required.events), earliest((until, required.until)))
+    if (ground.explicit or limits.explicit) and not give.explicit:
+        return Finding(False, "consent_not_explicit", (give,))
+    if is_outdated(give, case.timeline, case.at):
+        return Finding(False, "consent_outdated", (give,))
+    if until is not None and until <= case.at:
+        return Finding(False, "consent_expired", (give,))
+    if not required.holds:
+        return Finding(False, required.reason, (give,), until)  # then it is expired, which comes first
+    until = earliest((until, required.until))
+    if limits.newer_than is not None and give.at <= limits.newer_than.at:
+        return Finding(False, "restricted", (give,), until)
+    return Finding(True, "consent_given", (give, *required.events), until)
 
 
 def _examine_required(case: Case, ground: Ground) -> Finding:

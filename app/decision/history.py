@@ -8,6 +8,8 @@ from app.decision.catalogue import OBJECTABLE, Timeline
 from app.decision.model import ALL_MARKETING, AUTOMATION, NOES, Event, Person, State
 from app.decision.period import END_OF_TIME, earliest
 
+_NO = "no"
+
 
 class History:
     """One subject's own events up to an instant (`until`; None: all that is committed)."""
@@ -16,24 +18,26 @@ class History:
         self._state = state
         self._timeline = timeline
         self._until = until
-        self._child = self._latest_child()
+        children = self.facts("fact.child")
+        self._child = max(children, key=lambda e: (e.at, not e.holds, e.until, e.position)) if children else None
         # What was looked for once is kept: a long history is asked about each of its events.
-        self._found: dict[tuple[str, tuple[str, ...]], list[Event]] = {}
+        self._found: dict[str, dict[str, list[Event]]] = {}
         self._valid: dict[str, list[Event]] = {}
         self._given: dict[tuple[str, str | None], list[datetime]] = {}
 
     # Reading
 
-    def _counted(self, events: Iterable[Event]) -> list[Event]:
-        return [e for e in events if self._until is None or e.at <= self._until]
+    def _counted(self, events: Sequence[Event]) -> Sequence[Event]:
+        return events if self._until is None else [e for e in events if e.at <= self._until]
 
-    def on(self, purpose: str, *types: str) -> list[Event]:
-        """The events of the given types that name a purpose."""
-        found = self._found.get((purpose, types))
+    def on(self, purpose: str, kind: str) -> Sequence[Event]:
+        """The events of a type that name a purpose; with `no` every refusal, withdrawal and objection."""
+        found = self._found.get(purpose)
         if found is None:
-            events = self._counted(self._state.by_purpose.get(purpose, ()))
-            self._found[purpose, types] = found = [e for e in events if e.type in types]
-        return found
+            self._found[purpose] = found = {}
+            for event in self._counted(self._state.by_purpose.get(purpose, ())):
+                found.setdefault(_NO if event.type in NOES else event.type, []).append(event)
+        return found.get(kind, ())
 
     def facts(self, *types: str) -> list[Event]:
         """The facts of the given types that name no purpose."""
@@ -62,10 +66,6 @@ class History:
 
     # Children
 
-    def _latest_child(self) -> Event | None:
-        facts = self.facts("fact.child")
-        return max(facts, key=lambda e: (e.at, not e.holds, e.until, e.position), default=None)
-
     @property
     def child(self) -> Event | None:
         """The latest established fact about the person being a child."""
@@ -78,7 +78,7 @@ class History:
 
     # Consent
 
-    def gives(self, purpose: str) -> list[Event]:
+    def gives(self, purpose: str) -> Sequence[Event]:
         """Every consent given for a purpose, on whichever channel, valid or not."""
         return self.on(purpose, "choice.give")
 
@@ -118,7 +118,7 @@ class History:
 
     def noes(self, purpose: str, channel: str | None) -> list[Event]:
         """Every no that reaches a purpose on a channel, whether or not something newer outweighs it."""
-        return [e for e in self.on(purpose, *NOES) if channel is None or e.channel in (None, channel)]
+        return [e for e in self.on(purpose, _NO) if channel is None or e.channel in (None, channel)]
 
     def _lifts(self, purpose: str, channel: str | None) -> list[Event]:
         return [e for e in self.on(purpose, "choice.withdraw_objection") if e.channel in (None, channel)]
@@ -138,8 +138,9 @@ class History:
 
     def noes_with_end(self, purpose: str, channel: str | None) -> Iterator[tuple[Event, datetime | None]]:
         """Every no that reaches a purpose on a channel, and when it was first outweighed or lifted."""
-        lifts = sorted(self.on(purpose, "choice.withdraw_objection"), key=_order)
-        for no in self.noes(purpose, channel):
+        noes = self.noes(purpose, channel)
+        lifts = sorted(self.on(purpose, "choice.withdraw_objection"), key=_order) if noes else []
+        for no in noes:
             lifted = self.lifted_at(no, lifts, channel or no.channel) if self.can_be_lifted(no) else None
             yield no, earliest([lifted, self.outweighed_at(no, purpose, channel)])
 
@@ -153,7 +154,8 @@ class History:
     def outweighed_at(self, no: Event, purpose: str, channel: str | None) -> datetime | None:
         """When the first valid consent newer than a no or an objection to all marketing was given for a purpose and
         channel; for a purpose without channels, on the channel of the no."""
-        return earliest(self._given_after(no.at, purpose, spot) for spot in (channel, channel or no.channel))
+        given = self._given_after(no.at, purpose, channel)
+        return given if channel is not None else earliest((given, self._given_after(no.at, purpose, no.channel)))
 
     # Scope objections
 
@@ -170,19 +172,25 @@ class History:
     ) -> Iterator[tuple[Event, datetime | None]]:
         """Every objection to all marketing that reaches a channel, and when it was first outweighed or lifted for the
         purpose."""
+        objections = self.marketing_objections(channel)
+        if not objections:
+            return
         lifts = [e for e in self._scope(ALL_MARKETING, "choice.withdraw_objection") if e.channel in (None, channel)]
         lifts += self._lifts(purpose, channel)
-        for objection in self.marketing_objections(channel):
+        for objection in objections:
             ends = [lift.at for lift in lifts if self._lifted(objection, [lift])]
             yield objection, earliest([*ends, self.outweighed_at(objection, purpose, channel)])
 
     def automation_objections_in_force(self, purpose: str) -> list[Event]:
         """Objections to automated processing, not lifted, nor followed by a newer valid consent for the purpose."""
+        objections = self._scope(AUTOMATION, "choice.object")
+        if not objections:
+            return []
         gives = self.valid_gives(purpose)
         lifts = self._scope(AUTOMATION, "choice.withdraw_objection")
         return [
             objection
-            for objection in self._scope(AUTOMATION, "choice.object")
+            for objection in objections
             if not self._lifted(objection, lifts) and not any(g.at > objection.at for g in gives)
         ]
 
@@ -220,10 +228,11 @@ class History:
 
     def open_restrictions(self, data_categories: Iterable[str] | None = None) -> list[Event]:
         """The restrictions not lifted for every category they cover, among the asked ones (None: any at all)."""
-        lifts = self.facts("fact.restriction_lifted")
+        starts = self.facts("fact.restriction_started")
+        lifts = self.facts("fact.restriction_lifted") if starts else []
         return [
             start
-            for start in self.facts("fact.restriction_started")
+            for start in starts
             if self._restricts(start, None if data_categories is None else set(data_categories), lifts)
         ]
 
@@ -259,7 +268,10 @@ class Hearing:
 
     def noes_in_force(self, purpose: str, channel: str | None) -> list[Event]:
         """Own and heard noes in force on a purpose and channel, oldest first."""
-        return sorted(self.own.noes_in_force(purpose, channel) + self.heard_noes(purpose, channel), key=_order)
+        noes = self.own.noes_in_force(purpose, channel)
+        if self.heard:
+            noes += self.heard_noes(purpose, channel)
+        return sorted(noes, key=_order)
 
     def heard_marketing_objections(self, purpose: str, channel: str | None) -> list[Event]:
         """Objections to all marketing in force with those it is attached to that no own newer consent outweighs."""
@@ -287,6 +299,8 @@ class Hearing:
     def automation_objections_in_force(self, purpose: str) -> list[Event]:
         """Own and heard objections to automated processing in force for a purpose."""
         heard = [e for other in self.heard for e in other.automation_objections_in_force(purpose)]
+        if not heard:
+            return self.own.automation_objections_in_force(purpose)
         newest = max((give.at for give in self.own.valid_gives(purpose)), default=None)
         unanswered = [e for e in heard if newest is None or e.at >= newest]
         return self.own.automation_objections_in_force(purpose) + unanswered

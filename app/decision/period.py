@@ -57,4 +57,8 @@ def midnight(day: date) -> datetime:
 
 def earliest(instants: Iterable[datetime | None]) -> datetime | None:
     """The earliest of some instants, those that are none left out."""
-    return min((instant for instant in instants if instant is not None), default=None)
+    found = None
+    for instant in instants:
+        if instant is not None and (found is None or instant < found):
+            found = instant
+    return found

@@ -25,17 +25,19 @@ _KEPT_FROM_CHILDREN = {
     "guardian": ("automated_decision",),
 }
 _REVIEW_LASTS = parse_period("P1Y")
+_NO_LIMITS = Limits()
 
 
-def decide(question: Question, person: Person, timeline: Timeline, now: datetime) -> Decision:
+def decide(question: Question, person: Person, timeline: Timeline, now: datetime, *, explain: bool = False) -> Decision:
     """Answer a question from the person's history, the catalogue and the clock (domain 4). Pure: the same inputs
-    give the same answer, in whatever order and however often the events stand in the history."""
+    give the same answer, in whatever order and however often the events stand in the history. `considered` is told
+    only to explain."""
     at = max([question.as_of or now, *person.own.erasures])  # as_of does not reach back behind an erasure
     catalogue = timeline.in_force(at)
     if catalogue is None:
         return Decision(False, "no_catalogue")
     hearing = Hearing(person, timeline, at if question.as_of is not None else None)
-    return _Evaluation(question, hearing, timeline, catalogue, at).decide()
+    return _Evaluation(question, hearing, timeline, catalogue, at, considered=[] if explain else None).decide()
 
 
 class _Evaluation:
@@ -46,34 +48,33 @@ class _Evaluation:
     case: Case
 
     def __init__(
-        self, question: Question, hearing: Hearing, timeline: Timeline, catalogue: Catalogue, at: datetime
+        self,
+        question: Question,
+        hearing: Hearing,
+        timeline: Timeline,
+        catalogue: Catalogue,
+        at: datetime,
+        *,
+        considered: list[Consideration] | None,
     ) -> None:
         self.question = question
         self.hearing = hearing
         self.timeline = timeline
         self.catalogue = catalogue
         self.at = at
-        self.limits = Limits()
+        self.limits = _NO_LIMITS
         self.exempt = False  # restricted, and may go on all the same
         self.obligations: list[str] = []
-        self.considered: list[Consideration] = []
+        self.considered = considered  # None: nobody asked
         self.horizon: list[datetime] = []  # instants at which time alone may change the answer
 
     def decide(self) -> Decision:
         """Take the steps in order; the first that settles the question gives the answer."""
-        steps: tuple[tuple[str, Callable[[], Decision | None]], ...] = (
-            ("catalogue", self._catalogue_step),
-            ("person", self._person_step),
-            ("restriction", self._restriction_step),
-            ("marketing", self._marketing_step),
-            ("automation", self._automation_step),
-            ("special_categories", self._special_categories_step),
-            ("gpc", self._gpc_step),
-        )
-        for name, step in steps:
-            settled = step()
-            reason = settled.reason if settled is not None else None
-            self.considered.append(Consideration(name, settled is None or settled.decision, reason))
+        for name, step in _STEPS:
+            settled = step(self)
+            if self.considered is not None:
+                reason = settled.reason if settled is not None else None
+                self.considered.append(Consideration(name, settled is None or settled.decision, reason))
             if settled is not None:
                 return self._finish(settled)
         return self._finish(self._grounds_step())
@@ -83,7 +84,7 @@ class _Evaluation:
         return settled._replace(
             valid_until=earliest(instant for instant in upcoming if instant is not None and instant > self.at),
             catalogue_version=self.catalogue.version,
-            considered=tuple(self.considered),
+            considered=tuple(self.considered or ()),
         )
 
     # 1. Catalogue
@@ -281,9 +282,9 @@ class _Evaluation:
         grounds = sorted(self.case.grounds, key=lambda g: _GROUND_ORDER.index(g.basis))
         for n, ground in enumerate(grounds):
             finding = examine(self.case, ground, self.limits)
-            self.considered.append(
-                Consideration("ground", finding.holds, finding.reason, ground.basis, ground.reference)
-            )
+            if self.considered is not None:
+                told = Consideration("ground", finding.holds, finding.reason, ground.basis, ground.reference)
+                self.considered.append(told)
             if finding.holds:
                 until = self._lasts(ground, finding, grounds[n + 1 :])
                 return self._yes(ground, finding._replace(until=until))
@@ -322,6 +323,17 @@ class _Evaluation:
         if self.purpose.kind == "direct_marketing" and self.case.channel in ("email", "sms"):
             return ("unsubscribe_link",)
         return ("human_review", "contest") if self.purpose.kind == "automated_decision" else ()
+
+
+_STEPS: tuple[tuple[str, Callable[[_Evaluation], Decision | None]], ...] = (
+    ("catalogue", _Evaluation._catalogue_step),
+    ("person", _Evaluation._person_step),
+    ("restriction", _Evaluation._restriction_step),
+    ("marketing", _Evaluation._marketing_step),
+    ("automation", _Evaluation._automation_step),
+    ("special_categories", _Evaluation._special_categories_step),
+    ("gpc", _Evaluation._gpc_step),
+)
 
 
 def _no(reason: str, *events: Event, failing: tuple[str, ...] = ()) -> Decision:

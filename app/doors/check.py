@@ -7,11 +7,10 @@ from fastapi import APIRouter
 from fastapi.responses import Response as HttpResponse
 from pydantic import Field, TypeAdapter, ValidationError, create_model
 
-from app import crypto, metrics
-from app.asking import Answers, Asked, ask, ask_all, hint
-from app.decision.catalogue import Catalogue
-from app.decision.model import CHANNELS, Decision, Question
+from app.asking import Answers, Asked, ask, ask_all
+from app.decision.model import Decision, Question
 from app.decision.refusal import Fault, Invalid
+from app.doors.answers import noted, once, told
 from app.doors.dependencies import JSON_BODY, Now, TheCaller, encoded, scoped
 from app.doors.problems import ErrorItem, faults_of, responses
 from app.doors.quick import quick_route
@@ -151,20 +150,15 @@ class AllRequest(Request):
 @router.post("", response_model=CheckResponse, summary="Ask one question")
 async def check(request: CheckRequest, caller: TheCaller, now: Now) -> HttpResponse:
     """Answers 200 for every computed answer, yes or no."""
-    asked, revisions = _asked(request, now)
+    asked, revisions = asked_in(request, now)
     answers = await _ask(caller, [asked], now, revisions)
     decision = answers.decisions[0]
     if isinstance(decision, Invalid):
         raise decision
-    decision_id = _note([(decision, asked.question)], answers.catalogue)
-    content = _told(decision, asked.question, answers.catalogue, explain=request.explain)
-    content |= {
-        "revision": answers.head.revision,
-        "catalogue_version": decision.catalogue_version,
-        "decision_id": decision_id,
-        "evaluated_at": now,
-    }
-    return encoded(content)
+    note = noted([(decision, asked.question)], answers.catalogue)
+    structlog.contextvars.bind_contextvars(**note)
+    content = told(decision, asked, answers.catalogue)
+    return encoded(content | once(answers, decision.catalogue_version, now, note))
 
 
 @router.post("/batch", response_model=BatchResponse, summary="Ask up to 1,000 questions of one snapshot")
@@ -173,22 +167,22 @@ async def check_batch(request: BatchRequest, caller: TheCaller, now: Now) -> Htt
     defaults = request.defaults.model_dump(exclude_unset=True)
     items = [_read_item(item, defaults, now) for item in request.checks]
     asked = [item for item in items if not isinstance(item, Invalid)]
-    answers = await _ask(caller, [a for a, _, _ in asked], now, [r for _, revisions, _ in asked for r in revisions])
-    decided = iter(zip(asked, answers.decisions, strict=True))
-    told: list[dict[str, Any]] = []
-    noted: list[tuple[Decision, Question]] = []
+    answers = await _ask(caller, [a for a, _ in asked], now, [r for _, revisions in asked for r in revisions])
+    decisions = iter(zip(asked, answers.decisions, strict=True))
+    tellings: list[dict[str, Any]] = []
+    decided: list[tuple[Decision, Question]] = []
     for sent, item in zip(request.checks, items, strict=True):
         answer: dict[str, Any] = {"id": _id_of(sent)}
         if isinstance(item, Invalid):
-            told.append(answer | _invalid(item))
+            tellings.append(answer | _invalid(item))
             continue
-        (question, _, explain), decision = next(decided)
+        (question, _), decision = next(decisions)
         if isinstance(decision, Invalid):
-            told.append(answer | _invalid(decision))
+            tellings.append(answer | _invalid(decision))
             continue
-        told.append(answer | _told(decision, question.question, answers.catalogue, explain=explain))
-        noted.append((decision, question.question))
-    return encoded(_together(answers, now, told, decision_id=_note(noted, answers.catalogue)))
+        tellings.append(answer | told(decision, question, answers.catalogue))
+        decided.append((decision, question.question))
+    return _together(answers, now, tellings, decided)
 
 
 @router.post("/all", response_model=BatchResponse, summary="Ask about every purpose and channel")
@@ -204,25 +198,10 @@ async def check_all(request: AllRequest, caller: TheCaller, now: Now) -> HttpRes
         if isinstance(decision, Invalid):
             raise decision
         decided.append((decision, question))
-    told = [{"id": None} | _told(*pair, answers.catalogue, explain=False) for pair in decided]
-    return encoded(_together(answers, now, told, decision_id=_note(decided, answers.catalogue)))
-
-
-def _note(decided: list[tuple[Decision, Question]], catalogue: Catalogue) -> str:
-    """Count the decisions, and name them in the log line of the request: one in full, several by their number. Of the
-    question only what the catalogue declares is logged. Returns the name."""
-    decision_id = crypto.new_id("dec_")
-    metrics.count_decisions((decision.decision, decision.reason) for decision, _ in decided)
-    if len(decided) == 1:
-        [(decision, question)] = decided
-        note = {"decision": decision.decision, "reason": decision.reason, "basis": decision.basis}
-        note |= {"catalogue_version": decision.catalogue_version}
-        note |= {"purpose": question.purpose} if question.purpose in catalogue.purposes else {}
-        note |= {"channel": question.channel} if question.channel in CHANNELS else {}
-    else:
-        note = {"count": len(decided)}
-    structlog.contextvars.bind_contextvars(decision_id=decision_id, **note)
-    return decision_id
+    tellings = [
+        {"id": None} | told(decision, Asked(subject, question), answers.catalogue) for decision, question in decided
+    ]
+    return _together(answers, now, tellings, decided)
 
 
 async def _ask(caller: TheCaller, asked: list[Asked], now: Now, revisions: list[str]) -> Answers:
@@ -231,7 +210,8 @@ async def _ask(caller: TheCaller, asked: list[Asked], now: Now, revisions: list[
     return answers
 
 
-def _asked(request: CheckRequest, now: Now) -> tuple[Asked, list[str]]:
+def asked_in(request: CheckRequest, now: Now) -> tuple[Asked, list[str]]:
+    """The question in a request, and the revisions its answer must include. Raises Invalid."""
     if request.as_of is not None and request.as_of > now:
         raise Invalid(Fault("/as_of", "as-of-in-future", "What will hold is not known; as_of lies in the past."))
     categories = request.data_categories
@@ -247,22 +227,22 @@ def _asked(request: CheckRequest, now: Now) -> tuple[Asked, list[str]]:
         data_collected_at=request.data_collected_at,
         as_of=request.as_of,
     )
-    return Asked(request.subject.as_subject(), question), [request.at_least] if request.at_least else []
+    asked = Asked(request.subject.as_subject(), question, request.explain)
+    return asked, [request.at_least] if request.at_least else []
 
 
-def _read_item(item: Any, defaults: dict[str, Any], now: Now) -> tuple[Asked, list[str], bool] | Invalid:
+def _read_item(item: Any, defaults: dict[str, Any], now: Now) -> tuple[Asked, list[str]] | Invalid:
     if not isinstance(item, dict):
         return Invalid(Fault("", "invalid-question", "A check is an object."))
     body = defaults | item
     try:
         request = BatchCheck.model_validate(body)
-        asked, revisions = _asked(request, now)
+        return asked_in(request, now)
     except ValidationError as error:
         found = [{**e, "loc": ("body", *e["loc"])} for e in error.errors(include_input=False, include_url=False)]
         return Invalid(*faults_of(found, body))
     except Invalid as invalid:
         return invalid
-    return asked, revisions, request.explain
 
 
 _ID: TypeAdapter[str | None] = TypeAdapter(Text | None)
@@ -280,33 +260,9 @@ def _invalid(invalid: Invalid) -> dict[str, Any]:
     return {"decision": False, "reason": "invalid_question", "errors": [fault._asdict() for fault in invalid.faults]}
 
 
-def _together(answers: Answers, now: Now, decisions: list[dict[str, Any]], *, decision_id: str) -> dict[str, Any]:
-    return {
-        "revision": answers.head.revision,
-        "catalogue_version": answers.catalogue.version,
-        "decision_id": decision_id,
-        "evaluated_at": now,
-        "decisions": decisions,
-    }
-
-
-def _told(decision: Decision, question: Question, catalogue: Catalogue, *, explain: bool) -> dict[str, Any]:
-    told = {
-        "decision": decision.decision,
-        "reason": decision.reason,
-        "basis": decision.basis,
-        "purpose": question.purpose,
-        "channel": question.channel,
-        "failing_data_categories": decision.failing_data_categories,
-        "obligations": decision.obligations,
-        "determining": [
-            {"event_id": e.id, "type": e.type, "occurred_at": e.at, "notice": e.notice} for e in decision.determining
-        ],
-        "valid_until": decision.valid_until,
-    }
-    nearest = hint(decision, question, catalogue)
-    if nearest is not None:
-        told["hint"] = nearest
-    if explain:
-        told["considered"] = [c._asdict() for c in decision.considered]
-    return told
+def _together(
+    answers: Answers, now: Now, tellings: list[dict[str, Any]], decided: list[tuple[Decision, Question]]
+) -> HttpResponse:
+    note = noted(decided, answers.catalogue)
+    structlog.contextvars.bind_contextvars(**note)
+    return encoded(once(answers, answers.catalogue.version, now, note) | {"decisions": tellings})

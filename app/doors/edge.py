@@ -45,9 +45,9 @@ class Edge:
         if method == "HEAD" and not scope["path"].startswith(_TAKING_HEAD):
             scope = {**scope, "method": "GET"}
         sent = {name: value.decode("latin-1") for name, value in scope["headers"] if name in _READ}
-        request_id = scope["request_id"] = _request_id(sent.get(b"x-request-id", ""))
+        request_id = scope["request_id"] = request_id_of(sent.get(b"x-request-id", ""))
         structlog.contextvars.clear_contextvars()
-        structlog.contextvars.bind_contextvars(request_id=request_id, **_trace(sent.get(b"traceparent", "")))
+        structlog.contextvars.bind_contextvars(request_id=request_id, **trace_of(sent.get(b"traceparent", "")))
         answer = _Answer(send, request_id, with_body=method != "HEAD")
         try:
             await self._admit(scope, sent, receive, answer)
@@ -84,22 +84,33 @@ class Edge:
 
     async def _identify(self, authorization: str) -> ApiKey:
         """The key of the caller as last known. Doors confirm it against the ledger head they read."""
-        scheme, _, token = authorization.partition(" ")
-        parsed = crypto.read_api_key(token.strip()) if scheme.lower() == "bearer" else None
-        if parsed is None:
-            raise _unknown_key()
-        key_id, secret = parsed
         store = self._store()
-        if store.key(key_id) is None:
+        key = identify(store, authorization)
+        if key is None:
             async with store.database.read() as connection:
                 await store.refresh_keys(connection, await ledger.head(connection))
-        key = store.key(key_id)
-        if key is None or not crypto.same_digest(key.digest, crypto.api_key_digest(secret)):
+            key = identify(store, authorization)
+        if key is None:
             raise _unknown_key()
-        if not is_current(key, datetime.now(UTC)):
-            raise Denied("invalid-key", "This API key is expired or revoked.")
-        structlog.contextvars.bind_contextvars(key_id=key_id)
+        structlog.contextvars.bind_contextvars(key_id=key.key_id)
         return key
+
+
+def identify(store: Store, authorization: str) -> ApiKey | None:
+    """The key of a caller as last known; None if none of its id is. Raises Denied."""
+    scheme, _, token = authorization.partition(" ")
+    parsed = crypto.read_api_key(token.strip()) if scheme.lower() == "bearer" else None
+    if parsed is None:
+        raise _unknown_key()
+    key_id, secret = parsed
+    key = store.key(key_id)
+    if key is None:
+        return None
+    if not crypto.same_digest(key.digest, crypto.api_key_digest(secret)):
+        raise _unknown_key()
+    if not is_current(key, datetime.now(UTC)):
+        raise Denied("invalid-key", "This API key is expired or revoked.")
+    return key
 
 
 class _Answer:
@@ -148,12 +159,12 @@ def _is_too_large(content_length: str) -> bool:
     return content_length.isdecimal() and (len(content_length) > 9 or int(content_length) > BODY_LIMIT)
 
 
-def _request_id(sent: str) -> str:
+def request_id_of(sent: str) -> str:
     """The id the caller sent, if it is one that can stand in a log; else a new one."""
     return sent if _REQUEST_ID.fullmatch(sent) else crypto.new_id("req_")
 
 
-def _trace(traceparent: str) -> dict[str, str]:
+def trace_of(traceparent: str) -> dict[str, str]:
     """What log lines tell of the caller's trace (W3C Trace Context, 3.2); nothing if the header is not valid."""
     found = _TRACE.fullmatch(traceparent) if traceparent else None
     if found is None or (found[1] == "00" and found[4] is not None):

@@ -3,6 +3,7 @@ head of the ledger, in one statement and so of one moment. For checks the driver
 
 import asyncio
 import sqlite3
+import time
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple, Protocol
@@ -16,7 +17,9 @@ from app.storage import codec
 from app.storage.database import Database, Unavailable, existing, file_at, has_hung_up
 from app.storage.ledger import Head
 
+_LOOK_EVERY = 0.05  # seconds: whether the file is still the one that was opened; a system call for each read is dear
 _FEW = 64  # names; who asks for more does not hold up the others
+_ONE = "(SELECT ? AS name) asked"  # half of a point read cheaper than a list of one
 _VALUES = "(SELECT column1 AS name FROM (VALUES {rows})) asked"
 _ARRAY = "unnest(%b::{type}[]) asked(name)"
 _NOBODY = "(SELECT CAST(NULL AS text) AS name) asked"
@@ -102,6 +105,8 @@ def _snapshot(rows: Iterable[Sequence[Any]], *, whole: bool) -> Snapshot:
 
 
 def _on_sqlite(digests: Sequence[bytes], subject_ids: Sequence[str], *, whole: bool) -> tuple[str, tuple[Any, ...]]:
+    if len(digests) == 1 and not subject_ids:  # what most questions ask
+        return _sqlite_text(1, 0, whole=whole), (digests[0],)
     sizes = (_size(len(digests)), _size(len(subject_ids)))
     gaps = ((None,) * (size - len(names)) for size, names in zip(sizes, (digests, subject_ids), strict=True))
     return _sqlite_text(*sizes, whole=whole), (*digests, *next(gaps), *subject_ids, *next(gaps))
@@ -114,8 +119,11 @@ def _size(count: int) -> int:
 
 @lru_cache(maxsize=64)
 def _sqlite_text(digests: int, subject_ids: int, *, whole: bool) -> str:
-    names = [_VALUES.format(rows=", ".join(["(?)"] * count)) if count else None for count in (digests, subject_ids)]
-    return _text(*names, whole=whole)
+    names = [
+        _ONE if count == 1 else _VALUES.format(rows=", ".join(["(?)"] * count)) for count in (digests, subject_ids)
+    ]
+    asked = [name if count else None for name, count in zip(names, (digests, subject_ids), strict=True)]
+    return _text(*asked, whole=whole)
 
 
 def _on_postgres(digests: Sequence[bytes], subject_ids: Sequence[str], *, whole: bool) -> tuple[str, tuple[Any, ...]]:
@@ -141,16 +149,17 @@ class SqliteLook:
         self._path = path
         self._connection: sqlite3.Connection | None = None
         self._file: tuple[int, int] | None = None
+        self._look_again = 0.0
 
     async def __call__(self, digests: Sequence[bytes], subject_ids: Sequence[str], *, whole: bool) -> Snapshot:
-        if self._file != (file := file_at(self._path)):
-            await self.close()
+        if (now := time.monotonic()) >= self._look_again:
+            self._look_again = now + _LOOK_EVERY
+            if self._file != file_at(self._path):
+                await self.close()
         try:
             if self._connection is None:
-                self._connection, self._file = (
-                    sqlite3.connect(existing(self._path), uri=True, isolation_level=None),
-                    file,
-                )
+                self._file = file_at(self._path)
+                self._connection = sqlite3.connect(existing(self._path), uri=True, isolation_level=None)
                 self._connection.execute("PRAGMA query_only = ON")
             rows = self._connection.execute(*_on_sqlite(digests, subject_ids, whole=whole)).fetchall()
         except sqlite3.OperationalError as error:

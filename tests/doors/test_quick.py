@@ -1,17 +1,23 @@
-"""The short way to the checks and the plain one: which bodies they take, and what they answer, is the same."""
+"""The short ways to the checks and the plain one: which bodies they take, and what they answer, is the same."""
 
 import json
 import re
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from typing import Any
 
 import fastapi.routing
 import httpx
 import pytest
+from fastapi import FastAPI
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from app.doors.check import CheckRequest
+from app.decision.refusal import Refusal
+from app.documents import read_json
+from app.doors import hot
+from app.doors.check import CheckRequest, asked_in
 from tests.doors.expecting import someone
 from tests.harness.service import Maywe
 
@@ -34,6 +40,7 @@ RIGHT: dict[str, Any] = {
     "as_of": "2026-01-01T00:00:00.5+01:00",
     "explain": True,
 }
+RIGHT_ONE = {name: RIGHT[name] for name in ("subject", "purpose", "data_categories", "channel", "gpc")}
 FIELDS = {name: st.just(value) | ANYTHING for name, value in RIGHT.items()}
 FIELDS |= {"subject": st.just(RIGHT["subject"]) | SUBJECTS | ANYTHING, "recipient": ANYTHING, "at_least": ANYTHING}
 RIGHT_ONES = st.fixed_dictionaries(
@@ -84,3 +91,64 @@ async def test_what_is_in_order_goes_the_short_way(service: Maywe, monkeypatch: 
     for path, body in (("/v1/check", question), ("/v1/check/batch", {"checks": [question]})):
         assert (await post(service, path, body)).status_code == 200
         assert (await post(service, path, body, PLAIN)).status_code == 500
+
+
+async def test_a_single_question_in_order_does_not_reach_the_framework(
+    service: Maywe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def reached(*_: Any) -> None:
+        raise AssertionError("the framework was reached")
+
+    question = {"subject": someone(), "purpose": "offers", "channel": "email"}
+    await post(service, "/v1/check", question)  # from now on the key is known
+    monkeypatch.setattr(FastAPI, "__call__", reached)
+    answer = await post(service, "/v1/check", question | {"jurisdiction": "DE", "automated": True, "recipient": None})
+    assert (answer.status_code, answer.json()["reason"]) == (200, "no_consent")
+    for unusual in ({"explain": True}, {"as_of": "2026-01-01T00:00:00Z"}, {"more": None}):
+        with pytest.raises(AssertionError, match="was reached"):
+            await post(service, "/v1/check", question | unusual)
+
+
+async def test_a_body_in_pieces_is_read_as_a_whole(service: Maywe) -> None:
+    text = json.dumps({"subject": someone(), "purpose": "offers", "channel": "email"}).encode()
+
+    async def pieces() -> AsyncIterator[bytes]:
+        for n in range(0, len(text), 7):
+            yield text[n : n + 7]
+
+    headers = {"Content-Type": SHORT}
+    answer = await service.http.post("/v1/check", content=pieces(), headers=headers)
+    assert (answer.status_code, answer.json()["reason"]) == (200, "no_consent")
+
+
+TWICE = st.sampled_from(
+    [
+        "",
+        '"gpc": true, ',
+        '"gpc": false, ',
+        '"purpose": "offers", ',
+        '"channel": null, ',
+        '"\\u0067pc": true, ',
+        '"a": 1, ',
+    ]
+)
+
+
+@given(BODIES, TWICE, st.booleans())
+@example(RIGHT_ONE, '"gpc": true, ', False)
+@example(RIGHT_ONE, '"channel": null, ', True)
+def test_what_is_read_in_front_is_read_behind_as_well(body: dict[str, Any], more: str, escaped: bool) -> None:
+    """Names said twice, escapes and all: what the framework refuses is not read, what it takes is read the same."""
+    text = json.dumps(body, ensure_ascii=escaped).encode("utf-8", "surrogatepass")
+    text = text.replace(b"{", b"{" + more.encode(), 1) if body else text
+    read = hot.read_question(text)
+    if read is not None:
+        try:
+            expected, revisions = asked_in(CheckRequest.model_validate(read_json(text)), datetime.now(UTC))
+        except (Refusal, ValidationError) as refused:
+            raise AssertionError(f"read though refused: {text!r}") from refused
+        assert (read, revisions) == (expected, [])
+
+
+def test_what_most_questions_are_is_read_in_front() -> None:
+    assert hot.read_question(json.dumps(RIGHT_ONE).encode()) is not None

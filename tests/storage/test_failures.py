@@ -11,7 +11,7 @@ import httpx
 import pytest
 from sqlalchemy import Connection, text
 
-from app.storage import database
+from app.storage import database, lookup
 from tests.harness import sql
 from tests.harness.databases import Databases
 from tests.harness.service import Maywe, in_process, served
@@ -200,8 +200,11 @@ def move(url: str, to: str) -> None:
 
 
 @ON_SQLITE
-async def test_a_file_that_is_gone_is_not_written_to(maywe: Maywe, shop: dict[str, Any]) -> None:
+async def test_a_file_that_is_gone_is_not_written_to(
+    maywe: Maywe, shop: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Whoever has a file open goes on with it though it has no name any more: what is acknowledged then is lost."""
+    monkeypatch.setattr(lookup, "_LOOK_EVERY", 0)
     await maywe.choose(ADA, ON, notice=shop["version"])
     move(maywe.url, f"{maywe.url}.away")
     for path, body in (("/v1/choices", WITHDRAWAL), ("/v1/check", QUESTION)):
@@ -213,8 +216,11 @@ async def test_a_file_that_is_gone_is_not_written_to(maywe: Maywe, shop: dict[st
 
 
 @ON_SQLITE
-async def test_a_file_put_in_its_place_is_the_database(maywe: Maywe, databases: Databases) -> None:
+async def test_a_file_put_in_its_place_is_the_database(
+    maywe: Maywe, databases: Databases, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """An older backup is restored while the server runs."""
+    monkeypatch.setattr(lookup, "_LOOK_EVERY", 0)
     backup = databases.copy(maywe.url)
     await maywe.choose(ADA, OFF)
     assert (await maywe.ask(ADA, "offers", channel="email"))["reason"] == "consent_withdrawn"

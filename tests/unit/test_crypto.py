@@ -1,15 +1,18 @@
 """Identifiers, digests, seals, API keys, ids."""
 
+import os
 import pickle
 import re
 import unicodedata
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from app import crypto
-from app.crypto import IdentifierError, SealBroken, Secrets
+from app.crypto import SealBroken, Secrets
+from app.normalising import IdentifierError, normalise
 
 OLD, NEW, OTHER = (bytes([n]) * 32 for n in (1, 2, 3))
 KINDS = ("exact", "email", "phone")
@@ -43,7 +46,7 @@ CHAIN = "8b1c982a69bbbe1845d0fee3eb334aad9a0bbd053c52378e18e9a7d1504fa3d1"
     ],
 )
 def test_one_form_of_an_identifier(kind, given_, expected):
-    assert crypto.normalise(kind, given_) == expected
+    assert normalise(kind, given_) == expected
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -53,7 +56,7 @@ def test_one_form_of_an_identifier(kind, given_, expected):
 )
 def test_what_no_identifier_is(kind, text):
     with pytest.raises(IdentifierError):
-        crypto.normalise(kind, text)
+        normalise(kind, text)
 
 
 @pytest.mark.parametrize(
@@ -83,7 +86,7 @@ def test_what_no_identifier_is(kind, text):
 )
 def test_what_no_email_address_is(text):
     with pytest.raises(IdentifierError):
-        crypto.normalise("email", text)
+        normalise("email", text)
 
 
 @pytest.mark.parametrize(
@@ -95,16 +98,16 @@ def test_what_no_email_address_is(text):
 )
 def test_what_no_phone_number_is(text):
     with pytest.raises(IdentifierError):
-        crypto.normalise("phone", text)
+        normalise("phone", text)
 
 
 @given(kind=st.sampled_from(KINDS), text=st.text(max_size=600) | st.emails() | st.from_regex(r"\+[0-9]{5,16}"))
 def test_normalising_twice_changes_nothing(kind, text):
     try:
-        once = crypto.normalise(kind, text)
+        once = normalise(kind, text)
     except IdentifierError:
         return
-    assert crypto.normalise(kind, once) == once
+    assert normalise(kind, once) == once
     assert 1 <= len(once) <= 512
     assert unicodedata.is_normalized("NFC", once)
     assert "\0" not in once
@@ -113,7 +116,7 @@ def test_normalising_twice_changes_nothing(kind, text):
 @given(local=st.text(min_size=1, max_size=40), domain=st.text(min_size=1, max_size=40))
 def test_any_address_has_a_plain_ascii_host(local, domain):
     try:
-        address = crypto.normalise("email", f"{local}@{domain}")
+        address = normalise("email", f"{local}@{domain}")
     except IdentifierError:
         return
     assert re.fullmatch(r"[a-z0-9-]+(\.[a-z0-9-]+)*", address.rpartition("@")[2])
@@ -124,7 +127,7 @@ def test_any_address_has_a_plain_ascii_host(local, domain):
 def test_a_refusal_does_not_repeat_the_identifier(kind, text):
     text += "\0"
     with pytest.raises(IdentifierError) as refused:
-        crypto.normalise(kind, text)
+        normalise(kind, text)
     assert text not in str(refused.value)
     assert "q" not in str(refused.value)
 
@@ -340,3 +343,24 @@ def test_what_no_revision_is():
     for epoch, position in (("", 1), ("a", -1), ("a", 2**63)):
         with pytest.raises(ValueError, match="position"):
             crypto.write_revision(epoch, position)
+
+
+def test_no_id_is_given_twice_by_threads_or_forks() -> None:
+    crypto.new_id()  # some are drawn by now, which the forks must not have too
+    with ThreadPoolExecutor(4) as threads:
+        drawn = [ids for several in threads.map(lambda _: several_ids(), range(4)) for ids in several]
+    for _ in range(2):
+        reading, writing = os.pipe()
+        if os.fork() == 0:
+            os.write(writing, "\n".join(several_ids()).encode())
+            os._exit(0)
+        os.close(writing)
+        with os.fdopen(reading) as told:
+            drawn += told.read().splitlines()
+        os.wait()
+    drawn += several_ids()
+    assert len(drawn) == len(set(drawn)) == 700
+
+
+def several_ids() -> list[str]:
+    return [crypto.new_id() for _ in range(100)]
