@@ -105,7 +105,7 @@ async def test_every_address_answers_what_it_takes(service: Maywe) -> None:
         allowed = {method.upper() for operations in there for method in operations} | {"OPTIONS"}
         allowed |= {"HEAD"} if "GET" in allowed else set()
         told = ", ".join(sorted(allowed))
-        for method in ("PATCH", "TRACE", "BREW"):
+        for method in {"PATCH", "TRACE", "BREW"} - allowed:
             answer = await service.http.request(method, address)
             expect_problem(answer, 405, "method-not-allowed")
             assert answer.headers["Allow"] == told, (method, address)
