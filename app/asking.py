@@ -37,6 +37,7 @@ class Answers(NamedTuple):
     head: Head
     catalogue: Catalogue
     decisions: list[Decision | Invalid]
+    subject_ids: list[str]  # whom each is about; empty where nobody is known by that name
 
 
 class Known(NamedTuple):
@@ -77,7 +78,12 @@ async def ask(
         decisions = _decide(known, asked, now)
     for revision in at_least:
         require_revision(known.snapshot.head, revision)
-    return Answers(known.snapshot.head, _judging(known, now), decisions)
+    return _answers(known, decisions, now)
+
+
+def _answers(known: Known, decided: list[tuple[Decision | Invalid, str]], now: datetime) -> Answers:
+    decisions, subject_ids = [decision for decision, _ in decided], [subject_id for _, subject_id in decided]
+    return Answers(known.snapshot.head, _judging(known, now), decisions, subject_ids)
 
 
 def _judging(known: Known, now: datetime) -> Catalogue:
@@ -87,18 +93,21 @@ def _judging(known: Known, now: datetime) -> Catalogue:
     return catalogue
 
 
-def _decide(known: Known, asked: Sequence[Asked], now: datetime) -> list[Decision | Invalid]:
+def _decide(known: Known, asked: Sequence[Asked], now: datetime) -> list[tuple[Decision | Invalid, str]]:
     return [_answer(known, item, address, now) for item, address in zip(asked, known.addresses, strict=True)]
 
 
-def _answer(known: Known, asked: Asked, address: Address | Invalid | None, now: datetime) -> Decision | Invalid:
+def _answer(
+    known: Known, asked: Asked, address: Address | Invalid | None, now: datetime
+) -> tuple[Decision | Invalid, str]:
     if isinstance(address, Invalid):
-        return address
+        return address, ""
     found = known.found(asked.subject, address)
     person = _NOBODY if found is None else found.about(asked.question, known.timeline)
     if person is None:
         raise _MustBeReadWhole
-    return decide(asked.question, person, known.timeline, now, explain=asked.explain)
+    decision = decide(asked.question, person, known.timeline, now, explain=asked.explain)
+    return decision, person.own.subject_id if person.own.erased_at is None else ""
 
 
 async def _know(
@@ -147,7 +156,7 @@ async def ask_all(
     catalogue = _judging(known, now)
     questions = everything_about(catalogue, jurisdiction=jurisdiction, gpc=gpc)
     decisions = [_answer(known, Asked(subject, question), known.addresses[0], now) for question in questions]
-    return Answers(known.snapshot.head, catalogue, decisions), questions
+    return _answers(known, decisions, now), questions
 
 
 def require_revision(head: Head, revision: str) -> None:

@@ -14,6 +14,7 @@ from app.decision.catalogue import Timeline
 from app.decision.model import Decision, Question
 from app.decision.refusal import Invalid
 from app.decision.rules import decide
+from app.decision_log import Answered
 from app.storage import ledger, subjects
 from app.storage.ledger import Head
 from app.storage.store import Store
@@ -27,18 +28,25 @@ class Filtered(NamedTuple):
 
     head: Head
     decisions: list[Decision | Invalid]
+    answered: list[Answered]
 
 
 async def filter_subjects(
     connection: AsyncConnection, store: Store, named: Sequence[Subject], question: Question, *, now: datetime
 ) -> Filtered:
     """Ask one question about each subject, on a connection that holds one snapshot. Raises NotReady."""
-    head, decisions = await ledger.head(connection), list[Decision | Invalid]()
+    head, decisions, answered = await ledger.head(connection), list[Decision | Invalid](), list[Answered]()
     for start in range(0, len(named), _CHUNK):
         asked = [Asked(subject, question) for subject in named[start : start + _CHUNK]]
-        decisions += (await ask(store, asked, now=now, connection=connection)).decisions
+        answers = await ask(store, asked, now=now, connection=connection)
+        decisions += answers.decisions
+        answered += [
+            Answered(decision, question, subject_id)
+            for decision, subject_id in zip(answers.decisions, answers.subject_ids, strict=True)
+            if not isinstance(decision, Invalid)
+        ]
         await asyncio.sleep(0)
-    return Filtered(head, decisions)
+    return Filtered(head, decisions, answered)
 
 
 class Member(NamedTuple):
@@ -63,6 +71,7 @@ class Audience:
         self._type = type
         self._timeline = timeline
         self.head = head
+        self.answered: list[Answered] = []  # since the last members, yes or no
         self.count = 0
         self.denied: Counter[str] = Counter()
 
@@ -81,16 +90,17 @@ class Audience:
         return cls(store, question, type, head=head, timeline=timeline)
 
     async def members(self, connection: AsyncConnection, *, now: datetime) -> AsyncIterator[list[Member]]:
-        """The members, some at a time; memory does not grow with their number."""
+        """The members, some at a time, now and then none; memory does not grow with their number."""
         async for page in subjects.holders(connection, self._type, size=_CHUNK):
             found = [member for holder in page if (member := self._judge(holder, now)) is not None]
             self.count += len(found)
-            if found:
-                yield found
+            yield found
+            self.answered.clear()
             await asyncio.sleep(0)
 
     def _judge(self, holder: subjects.Holder, now: datetime) -> Member | None:
         decision = decide(self._question, holder.person, self._timeline, now)
+        self.answered.append(Answered(decision, self._question, holder.person.own.subject_id))
         if not decision.decision:
             self.denied[decision.reason] += 1
             return None

@@ -28,6 +28,7 @@ from app.storage.store import Store
 from app.telemetry import configure_logging
 
 _ELSEWHERE = {  # where the other commands are
+    "decisions": "app.commands.decisions:decisions",
     "explain": "app.commands.explain:explain",
     "import": "app.commands.bulk:import_file",
     "links": "app.commands.mailing:links",

@@ -8,7 +8,7 @@ from app.decision import fold
 from app.decision.history import History
 from app.decision.model import Event, State
 from app.decision.refusal import Conflicting, Unknown
-from app.storage import subjects
+from app.storage import decisions, subjects
 from app.storage.database import Conflict
 from app.storage.subjects import Identifier, Tombstone
 from app.writing import Unit, subject_erased, told, unknown_subject
@@ -216,6 +216,8 @@ async def erase(unit: Unit, subject_id: str, *, force: bool, key_id: str) -> Era
     draft.data["kept"] = written_tombstone(kept)
     for identifier in await subjects.identifiers_of(unit.connection, [survivor]):
         await subjects.add_tombstone(unit.connection, Tombstone(identifier.digest, draft.event_id, kept))
+    component = await subjects.component_of(unit.connection, survivor)
+    await decisions.forget(unit.connection, component)
     await subjects.erase(unit.connection, survivor)
     unit.replace(kept)
     return Erasure(draft.at, await unit.finish())

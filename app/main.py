@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from importlib.metadata import version
 
@@ -10,6 +10,7 @@ from fastapi import FastAPI
 
 from app import background
 from app.crypto import Secrets
+from app.decision_log import DecisionLog
 from app.destinations import Destinations
 from app.doors import (
     audience,
@@ -48,6 +49,13 @@ def _utc_now() -> datetime:
     return datetime.now(UTC)
 
 
+def _decision_log(settings: Settings, database: Database) -> DecisionLog | None:
+    if settings.decision_log_days == 0:
+        return None
+    keep = timedelta(days=settings.decision_log_days)
+    return DecisionLog(database, keep=keep, yeses=settings.decision_log_yeses)
+
+
 def create_app(settings: Settings, *, clock: Callable[[], datetime] = _utc_now) -> FastAPI:
     """The application for these settings. Connects to nothing until it is started."""
 
@@ -62,9 +70,12 @@ def create_app(settings: Settings, *, clock: Callable[[], datetime] = _utc_now) 
         app.state.settings = settings
         app.state.destinations = Destinations(settings.webhook_networks)
         app.state.failures = Failures()
+        log = app.state.decision_log = _decision_log(settings, database)
         app.state.watch = watch = Watch(database)
         database.after_commit.append(watch.committed)
         work: list[background.Work] = [watch.run, partial(sweep_for_ever, app.state.store)]
+        if log is not None:
+            work.append(log.run)
         if not settings.is_sqlite:
             work += [watch.say, partial(watch.listen, settings.database_url)]
         try:
@@ -73,6 +84,8 @@ def create_app(settings: Settings, *, clock: Callable[[], datetime] = _utc_now) 
                 with background.told_of_the_end(watch.stop):
                     yield
         finally:
+            if log is not None:
+                await log.write()
             await store.close()
 
     app = Application(

@@ -28,6 +28,8 @@ _requests = Histogram(
 )
 _decisions = Counter("maywe_decisions", "Decisions by answer and reason.", ("decision", "reason"))
 
+_unlogged = Counter("maywe_decisions_unlogged", "Answers that the decision log had no room for.")
+
 
 class NotBound(Exception):
     """The address for the metrics cannot be bound."""
@@ -43,6 +45,11 @@ def count_decisions(decisions: Iterable[tuple[bool, str]]) -> None:
     """Questions were answered: yes or no, and the reason."""
     for decision, reason in decisions:
         _decisions.labels("yes" if decision else "no", reason).inc()
+
+
+def count_unlogged() -> None:
+    """An answer that was to be in the decision log is not."""
+    _unlogged.inc()
 
 
 @contextmanager

@@ -50,6 +50,8 @@ class Settings(BaseSettings):
     log_format: Literal["json", "console"] = "json"
     unsubscribe_mailbox: str | None = None  # the address of the mailto: in List-Unsubscribe
     sms_stop_words: Annotated[tuple[str, ...], NoDecode] = ()  # beside the known ones
+    decision_log_days: Annotated[int, Field(ge=0, le=36_500)] = 0  # how long answers are kept; 0: none are
+    decision_log_yeses: Annotated[float, Field(ge=0, le=1)] = 0.01  # the share kept of yeses that need not be
     metrics_address: str | None = None  # host:port on which /metrics is served; None: nowhere
     webhook_networks: Annotated[tuple[Network, ...], NoDecode] = ()  # where webhooks may go beside public addresses
     webhook_retries: Annotated[tuple[float, ...], NoDecode] = WEBHOOK_RETRIES  # seconds between attempts

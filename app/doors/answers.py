@@ -7,7 +7,9 @@ from typing import Any
 from app import crypto, metrics
 from app.asking import Answers, Asked, hint
 from app.decision.catalogue import Catalogue
-from app.decision.model import CHANNELS, Decision, Question
+from app.decision.model import CHANNELS, Decision
+from app.decision_log import Answered
+from app.doors.dependencies import Caller
 
 
 def told(decision: Decision, asked: Asked, catalogue: Catalogue) -> dict[str, Any]:
@@ -34,14 +36,19 @@ def told(decision: Decision, asked: Asked, catalogue: Catalogue) -> dict[str, An
     return content
 
 
-def noted(decided: Sequence[tuple[Decision, Question]], catalogue: Catalogue) -> dict[str, Any]:
-    """Count the decisions, and what the log line of the request says of them: their `decision_id`; one in full, several
-    by their number. Of the question only what the catalogue declares is logged."""
-    metrics.count_decisions((decision.decision, decision.reason) for decision, _ in decided)
-    note: dict[str, Any] = {"decision_id": crypto.new_id("dec_")}
-    if len(decided) != 1:
-        return note | {"count": len(decided)}
-    [(decision, question)] = decided
+def noted(caller: Caller, answers: Answers, answered: Sequence[Answered], now: datetime) -> dict[str, Any]:
+    """Count answers and put them into the decision log. Returns what the log line of the request says of them: their
+    `decision_id`; one in full, several by their number. Of the question only what the catalogue declares is logged."""
+    catalogue = answers.catalogue
+    metrics.count_decisions((decision.decision, decision.reason) for decision, _, _ in answered)
+    decision_id = crypto.new_id("dec_")
+    if caller.log is not None:
+        key_id, head = caller.key_id, answers.head
+        caller.log.note(answered, key_id=key_id, head=head, catalogue=catalogue, at=now, decision_id=decision_id)
+    note: dict[str, Any] = {"decision_id": decision_id}
+    if len(answered) != 1:
+        return note | {"count": len(answered)}
+    [(decision, question, _)] = answered
     note |= {"decision": decision.decision, "reason": decision.reason, "basis": decision.basis}
     note["catalogue_version"] = decision.catalogue_version
     if question.purpose in catalogue.purposes:

@@ -1,6 +1,6 @@
 """Who may be addressed for a purpose: a list filtered, or everybody with a yes as a stream."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter
@@ -12,11 +12,13 @@ from app.audience import Audience, Filtered, Member, filter_subjects
 from app.changes import cursor_of
 from app.decision.model import Question
 from app.decision.refusal import Invalid
-from app.doors.dependencies import JSON_BODY, TheReading, encoded, scoped
+from app.decision_log import Answered
+from app.doors.dependencies import JSON_BODY, Reading, TheReading, encoded, scoped
 from app.doors.problems import responses
 from app.doors.streaming import MEDIA_TYPE, encode_lines, streamed
 from app.doors.strict import StrictRoute
 from app.doors.words import Flag, Jurisdiction, Key, NamedSubject, Request, Response, Revision
+from app.storage.ledger import Head
 
 router = APIRouter(
     prefix="/v1/audience",
@@ -93,6 +95,7 @@ async def filter_list(request: FilterRequest, reading: TheReading) -> HttpRespon
         if request.at_least is not None:
             require_revision(head, request.at_least)
         filtered = await filter_subjects(connection, reading.store, named, request.as_question(), now=reading.now)
+    await _log(reading, filtered.answered, head)
     return encoded(_told(request, filtered))
 
 
@@ -137,10 +140,19 @@ async def _lines(request: ExportRequest, reading: TheReading) -> AsyncGenerator[
         audience = await Audience.begin(connection, reading.store, question, request.identifier_type, now=reading.now)
         yield b""
         async for members in audience.members(connection, now=reading.now):
+            await _log(reading, audience.answered, head)
             yield encode_lines([_line(member) for member in members])
         cursor = await cursor_of(connection, reading.store, audience.head)
         end = {"end": True, "count": audience.count, "denied": audience.denied}
         yield encode_lines([end | {"revision": audience.head.revision, "changes_cursor": cursor}])
+
+
+async def _log(reading: Reading, answered: Sequence[Answered], head: Head) -> None:
+    """Put what was answered into the decision log."""
+    catalogue, caller = reading.store.known[1].judging(reading.now), reading.caller
+    if caller.log is not None and catalogue is not None:
+        caller.log.note(answered, key_id=caller.key_id, head=head, catalogue=catalogue, at=reading.now)
+        await caller.log.make_room()
 
 
 def _line(member: Member) -> dict[str, Any]:

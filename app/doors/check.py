@@ -8,8 +8,9 @@ from fastapi.responses import Response as HttpResponse
 from pydantic import Field, TypeAdapter, ValidationError, create_model
 
 from app.asking import Answers, Asked, ask, ask_all
-from app.decision.model import Decision, Question
+from app.decision.model import Question
 from app.decision.refusal import Fault, Invalid
+from app.decision_log import Answered
 from app.doors.answers import noted, once, told
 from app.doors.dependencies import JSON_BODY, Now, TheCaller, encoded, scoped
 from app.doors.problems import ErrorItem, faults_of, responses
@@ -155,7 +156,7 @@ async def check(request: CheckRequest, caller: TheCaller, now: Now) -> HttpRespo
     decision = answers.decisions[0]
     if isinstance(decision, Invalid):
         raise decision
-    note = noted([(decision, asked.question)], answers.catalogue)
+    note = noted(caller, answers, [Answered(decision, asked.question, answers.subject_ids[0])], now)
     structlog.contextvars.bind_contextvars(**note)
     content = told(decision, asked, answers.catalogue)
     return encoded(content | once(answers, decision.catalogue_version, now, note))
@@ -168,21 +169,21 @@ async def check_batch(request: BatchRequest, caller: TheCaller, now: Now) -> Htt
     items = [_read_item(item, defaults, now) for item in request.checks]
     asked = [item for item in items if not isinstance(item, Invalid)]
     answers = await _ask(caller, [a for a, _ in asked], now, [r for _, revisions in asked for r in revisions])
-    decisions = iter(zip(asked, answers.decisions, strict=True))
+    decisions = iter(zip(asked, answers.decisions, answers.subject_ids, strict=True))
     tellings: list[dict[str, Any]] = []
-    decided: list[tuple[Decision, Question]] = []
+    answered: list[Answered] = []
     for sent, item in zip(request.checks, items, strict=True):
         answer: dict[str, Any] = {"id": _id_of(sent)}
         if isinstance(item, Invalid):
             tellings.append(answer | _invalid(item))
             continue
-        (question, _), decision = next(decisions)
+        (question, _), decision, subject_id = next(decisions)
         if isinstance(decision, Invalid):
             tellings.append(answer | _invalid(decision))
             continue
         tellings.append(answer | told(decision, question, answers.catalogue))
-        decided.append((decision, question.question))
-    return _together(answers, now, tellings, decided)
+        answered.append(Answered(decision, question.question, subject_id))
+    return _together(caller, answers, now, tellings, answered)
 
 
 @router.post("/all", response_model=BatchResponse, summary="Ask about every purpose and channel")
@@ -193,15 +194,13 @@ async def check_all(request: AllRequest, caller: TheCaller, now: Now) -> HttpRes
         caller.store, subject, jurisdiction=request.jurisdiction, gpc=request.gpc, now=now
     )
     await caller.confirm(None, answers.head, now)
-    decided: list[tuple[Decision, Question]] = []
-    for question, decision in zip(questions, answers.decisions, strict=True):
+    answered: list[Answered] = []
+    for question, decision, subject_id in zip(questions, answers.decisions, answers.subject_ids, strict=True):
         if isinstance(decision, Invalid):
             raise decision
-        decided.append((decision, question))
-    tellings = [
-        {"id": None} | told(decision, Asked(subject, question), answers.catalogue) for decision, question in decided
-    ]
-    return _together(answers, now, tellings, decided)
+        answered.append(Answered(decision, question, subject_id))
+    tellings = [{"id": None} | told(a.decision, Asked(subject, a.question), answers.catalogue) for a in answered]
+    return _together(caller, answers, now, tellings, answered)
 
 
 async def _ask(caller: TheCaller, asked: list[Asked], now: Now, revisions: list[str]) -> Answers:
@@ -261,8 +260,8 @@ def _invalid(invalid: Invalid) -> dict[str, Any]:
 
 
 def _together(
-    answers: Answers, now: Now, tellings: list[dict[str, Any]], decided: list[tuple[Decision, Question]]
+    caller: TheCaller, answers: Answers, now: Now, tellings: list[dict[str, Any]], answered: list[Answered]
 ) -> HttpResponse:
-    note = noted(decided, answers.catalogue)
+    note = noted(caller, answers, answered, now)
     structlog.contextvars.bind_contextvars(**note)
     return encoded(once(answers, answers.catalogue.version, now, note) | {"decisions": tellings})

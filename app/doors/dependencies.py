@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from starlette.exceptions import HTTPException
 
 from app.decision.refusal import Conflicting, Denied, Fault, Invalid
+from app.decision_log import DecisionLog
 from app.storage import idempotency, ledger
 from app.storage.idempotency import Answer
 from app.storage.keys import ApiKey
@@ -49,10 +50,11 @@ Now = Annotated[datetime, Depends(now)]
 
 
 class Caller(NamedTuple):
-    """Who calls, with a valid key."""
+    """Who calls, with a valid key; and the log of what they are told about people, if there is one."""
 
     key: ApiKey
     store: Store
+    log: DecisionLog | None
 
     @property
     def key_id(self) -> str:
@@ -75,7 +77,7 @@ class Caller(NamedTuple):
 
 async def caller(request: Request) -> Caller:
     """The caller the edge identified."""
-    return Caller(request.scope["caller"], request.app.state.store)
+    return Caller(request.scope["caller"], request.app.state.store, request.app.state.decision_log)
 
 
 TheCaller = Annotated[Caller, Depends(caller)]

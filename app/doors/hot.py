@@ -15,6 +15,7 @@ from app.asking import Asked, ask
 from app.decision.jurisdictions import is_jurisdiction
 from app.decision.model import Question
 from app.decision.refusal import Invalid, Refusal
+from app.decision_log import Answered
 from app.doors.answers import noted, once, told
 from app.doors.dependencies import Caller
 from app.doors.edge import identify, request_id_of, trace_of
@@ -85,13 +86,14 @@ class Application(FastAPI):
             if key is None or "check" not in key.scopes:
                 return None
             answers = await ask(store, [asked], now=now)
-            await Caller(key, store).confirm(None, answers.head, now)
+            caller = Caller(key, store, self.state.decision_log)
+            await caller.confirm(None, answers.head, now)
         except (Refusal, Unavailable):
             return None
         decision = answers.decisions[0]
         if isinstance(decision, Invalid):
             return None
-        note = noted([(decision, asked.question)], answers.catalogue)
+        note = noted(caller, answers, [Answered(decision, asked.question, answers.subject_ids[0])], now)
         content = told(decision, asked, answers.catalogue)
         told_so = msgspec.json.encode(content | once(answers, decision.catalogue_version, now, note))
         request_id = request_id_of(sent.get(b"x-request-id", ""))

@@ -24,7 +24,8 @@ def quick_route(scope: str) -> type[StrictRoute]:
             assert model is not None
 
             async def handle_quickly(request: Request) -> Response:
-                caller = Caller(request.scope["caller"], request.app.state.store)
+                state = request.app.state
+                caller = Caller(request.scope["caller"], state.store, state.decision_log)
                 strict = StrictRequest(request.scope, request.receive)
                 if scope not in caller.key.scopes or not _is_plain(request):
                     return await handle(strict)
@@ -34,7 +35,7 @@ def quick_route(scope: str) -> type[StrictRoute]:
                     return await handle(strict)
                 except ClientDisconnect:
                     raise HTTPException(400) from None
-                answer: Response = await endpoint(body, caller, request.app.state.clock())
+                answer: Response = await endpoint(body, caller, state.clock())
                 return answer
 
             return handle_quickly

@@ -213,10 +213,13 @@ async def events(
 async def export(
     subject_id: SubjectId, reading: TheReading, accept: Annotated[str | None, Header()] = None
 ) -> HttpResponse:
-    """For the person (Art. 15, 20). `Accept: application/ld+json` gives consent records (ISO/IEC TS 27560) in the terms
-    of the W3C Data Privacy Vocabulary 2.3."""
+    """For the person (Art. 15, 20). `decisions` are the answers about them that the decision log keeps, with the
+    service that asked. `Accept: application/ld+json` gives consent records (ISO/IEC TS 27560) in the terms of the W3C
+    Data Privacy Vocabulary 2.3."""
     linked = LINKED_DATA in (accept or "")
     told = access.consent_records if linked else access.export
+    if reading.caller.log is not None:
+        await reading.caller.log.write()  # so that what was just answered is among it
     async with reading.begin() as (connection, _):
         content = await told(connection, reading.store, subject_id, now=reading.now)
     answer = encoded(content, headers={"Vary": "Accept"})

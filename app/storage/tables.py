@@ -217,3 +217,23 @@ webhook_letters = Table(
     Column("next_at", UtcDateTime),
     Column("dead_at", UtcDateTime),
 )
+
+# What was answered about whom, to whom: opaque ids only. `position` is where the ledger ended for that answer.
+decisions = Table(
+    "decisions",
+    metadata,
+    Column("id", Serial, primary_key=True, autoincrement=True),
+    Column("decision_id", String(64), nullable=False),
+    Column("answered_at", UtcDateTime, nullable=False, index=True),
+    Column("key_id", String(64), nullable=False),
+    Column("subject_id", String(64), index=True),  # null: nobody was known by that name, or they were erased since
+    Column("purpose", String(128)),
+    Column("channel", String(16)),
+    Column("recipient", String(128)),
+    Column("operation", String(16), nullable=False),
+    Column("decision", Boolean, nullable=False),
+    Column("reason", String(64), nullable=False),
+    Column("basis", String(32)),
+    Column("catalogue_version", String(128)),
+    Column("position", BigInteger, nullable=False),
+)

@@ -83,12 +83,13 @@ class Stages:
         """The stage for a catalogue; a fresh one for who wants to be alone, because published versions stay."""
         if alone:
             url = self._databases.make(engine)
-            async with in_process(url) as maywe:
+            async with in_process(url, decision_log_days=1) as maywe:
                 yield await Stage(maywe, base, self._databases).open()
             self._databases.drop(url)
             return
         key = (engine, base["version"])
         if key not in self._shared:
-            maywe = await self._opened.enter_async_context(in_process(self._databases.make(engine)))
+            url = self._databases.make(engine)
+            maywe = await self._opened.enter_async_context(in_process(url, decision_log_days=1))
             self._shared[key] = await Stage(maywe, base, self._databases).open()
         yield self._shared[key]
