@@ -146,6 +146,10 @@ class Reader:
             position=end,
         )
 
+    def again(self, head: Head, linked: ledger.Linked) -> list[Told]:
+        """The rows of one entry, without names, if they are wanted."""
+        return [Told(row, self._write(cursor), None) for row, cursor in self._rows(linked, self._beginning(head))]
+
     def _rows(self, linked: ledger.Linked, start: Cursor) -> Iterator[tuple[Row, Cursor]]:
         entry, digest = linked
         rows = rows_of(entry)

@@ -12,6 +12,7 @@ from app import background
 from app.crypto import Secrets
 from app.decision_log import DecisionLog
 from app.destinations import Destinations
+from app.dispatching import Dispatcher
 from app.doors import (
     audience,
     catalogue,
@@ -73,7 +74,8 @@ def create_app(settings: Settings, *, clock: Callable[[], datetime] = _utc_now) 
         log = app.state.decision_log = _decision_log(settings, database)
         app.state.watch = watch = Watch(database)
         database.after_commit.append(watch.committed)
-        work: list[background.Work] = [watch.run, partial(sweep_for_ever, app.state.store)]
+        dispatcher = Dispatcher(store, watch, app.state.destinations, settings.webhook_retries)
+        work: list[background.Work] = [watch.run, partial(sweep_for_ever, app.state.store), dispatcher.run]
         if log is not None:
             work.append(log.run)
         if not settings.is_sqlite:

@@ -1,5 +1,5 @@
-"""What operators count: requests by route and status, decisions by reason. Served only on the address they bind
-(`exposed`), never with anything of a person or caller in it."""
+"""What operators count: requests by route and status, decisions by reason, messages to webhooks by outcome. Served only
+on the address they bind (`exposed`), never with anything of a person or caller in it."""
 
 import os
 import tempfile
@@ -27,7 +27,7 @@ _requests = Histogram(
     buckets=_BUCKETS,
 )
 _decisions = Counter("maywe_decisions", "Decisions by answer and reason.", ("decision", "reason"))
-
+_webhook_messages = Counter("maywe_webhook_messages", "Messages to webhooks by what became of them.", ("outcome",))
 _unlogged = Counter("maywe_decisions_unlogged", "Answers that the decision log had no room for.")
 
 
@@ -50,6 +50,11 @@ def count_decisions(decisions: Iterable[tuple[bool, str]]) -> None:
 def count_unlogged() -> None:
     """An answer that was to be in the decision log is not."""
     _unlogged.inc()
+
+
+def count_webhook_message(outcome: str) -> None:
+    """A message to a webhook was tried, or given up for `dead`."""
+    _webhook_messages.labels(outcome).inc()
 
 
 @contextmanager

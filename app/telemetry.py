@@ -26,6 +26,7 @@ ALLOWED = frozenset(
         *("method", "route", "status", "duration_ms", "key_id", "scope"),
         *("decision_id", "decision", "reason", "basis", "purpose", "channel", "catalogue_version"),
         *("event_id", "revision", "position", "count", "attempt", "version", "pid", "scrubbed"),
+        "webhook_id",
         *("error", "errno", "sqlstate", "frames", "causes"),
     }
 )

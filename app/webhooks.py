@@ -15,7 +15,7 @@ from app.cursors import Cursor
 from app.decision.refusal import Conflicting, Fault, Invalid, Unknown
 from app.destinations import Destinations
 from app.storage import ledger, webhooks
-from app.storage.ledger import Head
+from app.storage.ledger import Entry, Head
 from app.storage.store import Store
 from app.storage.webhooks import Letter, Webhook
 from app.telling import Filter, read_row_id, row_id
@@ -186,20 +186,9 @@ class Desk:
         await self.one(webhook_id)
         places = {} if after is None else {"after": await self._place_of(after, "query:after")}
         letters = await webhooks.dead(self._connection, webhook_id, limit=limit + 1, **places)
-        told = [await self._letter(letter) for letter in letters[:limit]]
+        found = await ledger.at(self._connection, [letter.position for letter in letters])
+        told = [_dead(letter, found[letter.position].entry) for letter in letters[:limit]]
         return {"dead_letters": told, "has_more": len(letters) > limit}
-
-    async def _letter(self, letter: Letter) -> dict[str, Any]:
-        [linked] = await ledger.between(self._connection, letter.position, letter.position, limit=1)
-        entry = linked.entry
-        return {
-            "id": row_id(entry.event_id, letter.n),
-            "type": entry.type,
-            "subject_id": entry.subject_id,
-            "attempts": letter.attempts,
-            "outcome": letter.outcome,
-            "dead_at": letter.dead_at,
-        }
 
     async def replay(self, webhook_id: str, row_ids: Sequence[str] | None) -> dict[str, int]:
         """Let dead letters, by the ids of their rows, be delivered after all; or all of them: how many.
@@ -251,6 +240,17 @@ class Desk:
 def kept_place(store: Store, cursor: Cursor) -> str:
     """A place in the feed as an endpoint keeps it: what was told up to there was told, whatever is told from there."""
     return cursors.write_cursor(store.secrets, cursor._replace(fingerprint=cursors.EVERYTHING))
+
+
+def _dead(letter: Letter, entry: Entry) -> dict[str, Any]:
+    return {
+        "id": row_id(entry.event_id, letter.n),
+        "type": entry.type,
+        "subject_id": entry.subject_id,
+        "attempts": letter.attempts,
+        "outcome": letter.outcome,
+        "dead_at": letter.dead_at,
+    }
 
 
 def _written(secret: bytes) -> str:

@@ -125,6 +125,12 @@ async def between(
     return [Linked(_entry(row), bytes(row["digest"])) for row in rows.mappings()]
 
 
+async def at(connection: AsyncConnection, positions: Sequence[int]) -> dict[int, Linked]:
+    """The entries at some positions, where there are any."""
+    rows = await connection.execute(select(ledger).where(ledger.c.position.in_(positions)))
+    return {row["position"]: Linked(_entry(row), bytes(row["digest"])) for row in rows.mappings()}
+
+
 async def digest_at(connection: AsyncConnection, position: int) -> bytes | None:
     """The digest of the chain at a position; None where the ledger does not reach."""
     if position == 0:
