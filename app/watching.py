@@ -82,7 +82,8 @@ class Watch:
             except Unavailable as error:
                 _log.warning("head_not_seen", exc_info=error)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._hint.wait(), _POLL)
+                async with asyncio.timeout(_POLL):  # not wait_for, which in 3.11 may swallow that this is cancelled
+                    await self._hint.wait()
                 await asyncio.sleep(_GATHER)
             self._hint.clear()
 

@@ -14,6 +14,7 @@ import pytest
 
 from app import administering
 from app.storage.store import Store
+from app.telling import Filter
 from app.watching import Watch
 from tests.changes.polling import about, follow, page
 from tests.harness import sql
@@ -158,3 +159,18 @@ async def test_a_server_that_stops_lets_everybody_go(maywe: Maywe) -> None:
         async with http, waiting(http, after="now") as told:
             os.kill(process.pid, signal.SIGTERM)
             assert (await told)["changes"] == []
+
+
+async def test_a_watch_ends_when_it_is_told_to_whatever_it_heard_just_then(maywe: Maywe) -> None:
+    watch = Watch(maywe.store.database)
+    with watch.waiting(Filter(), 2**40):
+        for ticks in range(6):
+            running = asyncio.create_task(watch.run())
+            await asyncio.sleep(0.05)
+            watch.committed()
+            for _ in range(ticks):
+                await asyncio.sleep(0)
+            running.cancel()
+            done, _ = await asyncio.wait([running], timeout=0.5)
+            running.cancel()
+            assert done, ticks
