@@ -35,6 +35,7 @@ _ELSEWHERE = {  # where the other commands are
     "lint-mail": "app.commands.mailing:lint_mail",
     "openapi": "app.commands.openapi:openapi",
     "verify": "app.commands.proof:verify",
+    "webhooks": "app.commands.webhooks:webhooks",
 }
 
 

@@ -11,7 +11,11 @@ Address = IPv4Address | IPv6Address
 _LONGEST = 2048  # characters of a URL
 _VISIBLE = re.compile(r"[!-~]+")
 _TRANSLATED = IPv6Network("64:ff9b::/96")  # NAT64 (RFC 6052): an IPv4 address in the last 32 bits
-_OF_THE_PLATFORM = IPv4Address("168.63.129.16")  # public by its number, but that of Azure's own host
+_GLOBAL_UNICAST = IPv6Network("2000::/3")  # nothing else of IPv6 is routed (RFC 4291, 2.4)
+_OF_THE_INSIDE = (  # which `ipaddress` holds for public, or does in some versions
+    IPv4Network("192.0.0.0/24"),  # IETF protocol assignments; a cloud's metadata among them
+    IPv4Network("168.63.129.16/32"),  # Azure's own host
+)
 
 
 class Destinations:
@@ -67,5 +71,8 @@ def _inner(address: Address) -> Address:
 
 
 def _is_public(address: Address) -> bool:
-    is_special = address.is_multicast or address.is_reserved or address.is_unspecified or address == _OF_THE_PLATFORM
-    return address.is_global and not is_special
+    if not address.is_global or address.is_multicast or address.is_reserved:
+        return False
+    if isinstance(address, IPv6Address):
+        return address in _GLOBAL_UNICAST
+    return not any(address in network for network in _OF_THE_INSIDE)

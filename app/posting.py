@@ -89,7 +89,7 @@ class Poster:
         except Forbidden:
             return Outcome("forbidden-address")
         except _FAILURES as error:
-            return Outcome("tls" if isinstance(error.__cause__, ssl.SSLError) else "unreachable")
+            return Outcome("tls" if _is_of_tls(error) else "unreachable")
         return _outcome(response.status, response.headers)
 
     async def close(self) -> None:
@@ -108,6 +108,12 @@ def signed(message: Message, at: datetime) -> dict[str, str]:
         "webhook-timestamp": timestamp,
         "webhook-signature": " ".join(f"v1,{signature}" for signature in signatures),
     }
+
+
+def _is_of_tls(error: BaseException | None) -> bool:
+    while error is not None and not isinstance(error, ssl.SSLError):
+        error = error.__cause__ or error.__context__
+    return error is not None
 
 
 async def _drain(response: httpcore.Response) -> None:
