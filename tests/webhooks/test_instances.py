@@ -13,7 +13,10 @@ import pytest
 
 from app import dispatching
 from app.cursors import read_cursor
+from app.delivering import Delivery, Lost
+from app.posting import Poster
 from app.scopes import SCOPES
+from app.watching import Watch
 from tests.changes.polling import follow
 from tests.harness import sql
 from tests.harness.databases import Databases
@@ -36,8 +39,9 @@ async def url(databases: Databases, engine: str, published: Callable[[str], Awai
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Processes of the test itself hold another for dead after a second."""
-    monkeypatch.setattr(dispatching, "_DEAD", 1.0)
-    monkeypatch.setattr(dispatching, "_BEAT", 0.2)
+    monkeypatch.setattr(dispatching, "_LOOK", 0.1)
+    monkeypatch.setattr(dispatching, "_BEAT", 0.3)
+    monkeypatch.setattr(dispatching, "_DEAD", 1.2)
 
 
 async def holding(maywe: Maywe, receiver: Receiver) -> tuple[dict[str, Any], asyncio.Event]:
@@ -95,6 +99,43 @@ async def test_one_that_comes_back_from_the_dead_takes_nothing_back(
                 assert read_cursor(other.store.secrets, now["cursor"]).position >= position
                 assert (now["waiting"], now["dead_letters"]) == (0, 0)
                 await asyncio.sleep(0.05)
+
+
+async def test_who_lost_the_lease_records_nothing(url: str, receiver: Receiver) -> None:
+    async with in_process(url, **POSTING) as admin:
+        await stop_dispatching(admin)
+        poster = Poster(admin.app.state.destinations)
+        watch = Watch(admin.store.database)
+
+        def deliver(made: dict[str, Any], token: str) -> asyncio.Task[None]:
+            sql.execute(url, "UPDATE webhooks SET lease = :token", token=token)
+            delivery = Delivery(admin.store, watch, poster, made["webhook_id"], token)
+            return asyncio.create_task(delivery.run([0.05]))
+
+        go_on = asyncio.Event()
+
+        async def answer(_message: Message) -> Answer:
+            if len(receiver.got) == 1:
+                await go_on.wait()
+                return Answer(500)
+            return Answer()
+
+        receiver.answer = answer
+        made = await hook(admin, receiver.url)
+        await object_to(admin, "ada")
+        zombie = deliver(made, "zombie")
+        await until(lambda: len(receiver.got) == 1)
+        await object_to(admin, "ada", 2)
+        other = deliver(made, "other")
+        _, head = await follow(admin.http, made["cursor"])
+        reached = await becomes(admin, made, cursor=head)
+        go_on.set()
+        with pytest.raises(Lost):
+            await asyncio.wait_for(zombie, 5)
+        assert await told(admin, made) == reached
+        other.cancel()
+        await asyncio.wait([other])
+        await poster.close()
 
 
 async def test_who_lives_keeps_the_lease_and_who_ends_hands_it_over(
