@@ -1,4 +1,4 @@
-"""What is to be delivered to a webhook at one moment, in which order, and what is kept of it afterwards. Pure."""
+"""What is to be delivered to a webhook at one moment, in which order, and what is kept of it afterwards."""
 
 import random
 from collections import defaultdict
