@@ -33,10 +33,13 @@ class Told:
 
     def __init__(self, case: Case) -> None:
         self.timeline = Timeline([read(document) for document in case.documents])
+        stories = [
+            self._history(act for act in case.acts if act.who[1][-1] == story)
+            for story in sorted({act.who[1][-1] for act in case.acts})
+        ]
+        # No two events have one position, as in a ledger: it decides between equals at one instant.
         self.events = [
-            event
-            for story in {act.who[1][-1] for act in case.acts}
-            for event in self._history(act for act in case.acts if act.who[1][-1] == story)
+            event._replace(id=f"evt_{n}", position=n) for n, event in enumerate(itertools.chain.from_iterable(stories))
         ]
         asked = [{name: value for name, value in q.items() if name != "subject"} for q in case.questions()]
         self.questions = list({str(q): _question(q) for q in asked if "as_of" not in q}.values())
