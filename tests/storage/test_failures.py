@@ -26,7 +26,7 @@ WITHDRAWAL = {"subject": ADA, "choices": [OFF]}
 ON_POSTGRESQL = pytest.mark.parametrize("engine", ["postgresql"], indirect=True)
 ON_SQLITE = pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 HANG_UP = (
-    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+    "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity "
     "WHERE datname = current_database() AND pid <> pg_backend_pid()"
 )
 
