@@ -21,8 +21,9 @@ ROWS = "SELECT reason, decision, operation, subject_id, decision_id FROM decisio
 
 
 @pytest.fixture
-async def logging(database_url: str, shop: dict[str, Any]) -> AsyncGenerator[Maywe]:
-    """A service that keeps its answers for a day, of the yeses only those it must."""
+async def logging(database_url: str, shop: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> AsyncGenerator[Maywe]:
+    """A service that keeps its answers for a day, of the yeses only those it must; written when a test says so."""
+    monkeypatch.setattr(decision_log, "_PAUSE", 3600)
     async with in_process(database_url, decision_log_days=1, decision_log_yeses=0) as maywe:
         await maywe.publish(shop)
         yield maywe
@@ -124,7 +125,9 @@ async def test_an_erasure_forgets_whom_it_was_about(logging: Maywe) -> None:
     await logging.ask(ADA, **OFFERS)  # waits to be written when the person is erased
     answer = await logging.http.post(f"/v1/subjects/{subject_id}/erasure", json={})
     assert answer.status_code == 200
+    assert [row[3] for row in sql.rows(logging.url, ROWS)][:1] == [None]
     await logging.ask(ADA, **OFFERS)
+    assert [row[3] for row in await logged(logging)] == [None, subject_id, None]
     logging.app.state.decision_log._cleaned = None
     assert [row[3] for row in await logged(logging)] == [None] * 3
 
