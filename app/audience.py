@@ -15,7 +15,7 @@ from app.decision.model import Decision, Question
 from app.decision.refusal import Invalid
 from app.decision.rules import decide
 from app.decision_log import Answered
-from app.storage import ledger, subjects
+from app.storage import ledger, people
 from app.storage.ledger import Head
 from app.storage.store import Store
 from app.writing import no_catalogue
@@ -91,14 +91,14 @@ class Audience:
 
     async def members(self, connection: AsyncConnection, *, now: datetime) -> AsyncIterator[list[Member]]:
         """The members, some at a time, now and then none; memory does not grow with their number."""
-        async for page in subjects.holders(connection, self._type, size=_CHUNK):
+        async for page in people.holders(connection, self._type, size=_CHUNK):
             found = [member for holder in page if (member := self._judge(holder, now)) is not None]
             self.count += len(found)
             yield found
             self.answered.clear()
             await asyncio.sleep(0)
 
-    def _judge(self, holder: subjects.Holder, now: datetime) -> Member | None:
+    def _judge(self, holder: people.Holder, now: datetime) -> Member | None:
         decision = decide(self._question, holder.person, self._timeline, now)
         self.answered.append(Answered(decision, self._question, holder.person.own.subject_id))
         if not decision.decision:

@@ -30,6 +30,7 @@ from app.telemetry import configure_logging
 _ELSEWHERE = {  # where the other commands are
     "decisions": "app.commands.decisions:decisions",
     "explain": "app.commands.explain:explain",
+    "export": "app.commands.bulk_export:export_file",
     "import": "app.commands.bulk:import_file",
     "links": "app.commands.mailing:links",
     "lint-mail": "app.commands.mailing:lint_mail",

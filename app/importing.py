@@ -1,4 +1,4 @@
-"""Choices recorded in bulk: many people in one unit of work, each row as if it came alone (domain 3)."""
+"""Choices and facts recorded in bulk: many people in one unit of work, each row as if it came alone (domain 3)."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -8,20 +8,22 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.addressing import Address, Subject, address_of
 from app.decision.fold import repeated
+from app.decision.model import State
 from app.decision.refusal import Fault, Invalid
-from app.judging import Choice, faults_of_choices
-from app.recording import Circumstances, event_of, instant_of, record_choice
+from app.judging import Choice, Fact, faults_of_choices, faults_of_facts
+from app.recording import Circumstances, event_of, instant_of, record_choice, record_fact
 from app.storage.store import Store
 from app.writing import Unit
 
+_LIFTING = ("restriction_lifted", "objection_overridden")
 CREATED, UNCHANGED = "created", "unchanged"
 
 
 class Row(NamedTuple):
-    """What one person decided, and how; `how.occurred_at` is always known."""
+    """What one person decided, and how, or what was established about them; `how.occurred_at` is always known."""
 
     subject: Subject
-    choice: Choice
+    said: Choice | Fact
     how: Circumstances
 
     def __repr__(self) -> str:
@@ -49,23 +51,29 @@ async def import_rows(
         if isinstance(verdict, Invalid):
             results.append(refused(verdict))
             continue
-        state = next(held)
-        at = instant_of(row.how.occurred_at, now, "/occurred_at")
-        assert at is not None, "a row says when"
-        event = event_of(row.choice, state, at, row.how)
-        is_known = repeated(state, event) is not None
-        if not is_known:
-            await record_choice(unit, state, event, row.how)
-        results.append(UNCHANGED if is_known else CREATED)
+        results.append(await _record(row, next(held), unit))
     await unit.finish()
     if dry_run:
         raise RolledBack(results)
     return results
 
 
+async def _record(row: Row, state: State, unit: Unit) -> str:
+    at = instant_of(row.how.occurred_at, unit.now, "/occurred_at")
+    assert at is not None, "a row says when"
+    if isinstance(row.said, Fact):
+        recorded = await record_fact(unit, state, row.said, at, row.how)
+        return CREATED if recorded.effective else UNCHANGED
+    event = event_of(row.said, state, at, row.how)
+    if repeated(state, event) is not None:
+        return UNCHANGED
+    await record_choice(unit, state, event, row.how)
+    return CREATED
+
+
 def refused(invalid: Invalid) -> str:
     """The result of a row that cannot be recorded."""
-    return "refused: " + "; ".join(f"{fault.pointer.lstrip('/')}: {fault.detail}" for fault in invalid.faults)
+    return "refused: " + "; ".join(f"{fault.pointer}: {fault.detail}".lstrip("/: ") for fault in invalid.faults)
 
 
 def _judge(row: Row, unit: Unit) -> Address | Invalid:
@@ -74,19 +82,32 @@ def _judge(row: Row, unit: Unit) -> Address | Invalid:
         address = address_of(row.subject, unit.catalogue, unit.store.secrets)
     except Invalid as invalid:
         return invalid
-    faults = [*faults_of_choices([row.choice], row.how.notice, row.how.method, unit.timeline, at or unit.now)]
-    faults += _faults_of_import(row)
-    return (
-        Invalid(*(fault._replace(pointer=fault.pointer.removeprefix("/choices/0")) for fault in faults))
-        if (faults)
-        else address
-    )
+    faults = _faults_of(row, at or unit.now, unit)
+    return Invalid(*_in_row(faults)) if faults else address
 
 
-def _faults_of_import(row: Row) -> list[Fault]:
+def _faults_of(row: Row, at: datetime, unit: Unit) -> list[Fault]:
+    if isinstance(row.said, Fact):
+        faults = faults_of_facts([row.said], unit.timeline, unit.now)
+    else:
+        faults = faults_of_choices([row.said], row.how.notice, row.how.method, unit.timeline, at)
+    return [*faults, *_faults_of_import(row.said, row.how)]
+
+
+def _in_row(faults: list[Fault]) -> list[Fault]:
+    """The same faults, said of a row that has one choice or fact."""
+    return [
+        fault._replace(pointer=fault.pointer.removeprefix("/choices/0").removeprefix("/facts/0")) for fault in faults
+    ]
+
+
+def _faults_of_import(said: Choice | Fact, how: Circumstances) -> list[Fault]:
     """An import turns no opt-out into an opt-in, unless its row proves a newer consent (Art. 7(1))."""
-    if row.choice.choice == "withdraw_objection":
+    if isinstance(said, Fact):
+        if said.fact in _LIFTING:
+            return [Fault("/fact", "no-lifting", "An import answers no objection and lifts no restriction.")]
+    elif said.choice == "withdraw_objection":
         return [Fault("/choice", "no-lifting", "An import cannot lift an objection; only the person can.")]
-    if row.choice.choice == "give" and row.how.method == "import":
+    elif said.choice == "give" and how.method == "import":
         return [Fault("/method", "method-required", "Say how the consent was given, not how the row came here.")]
     return []

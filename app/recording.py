@@ -157,11 +157,13 @@ async def record_facts(unit: Unit, subject: Subject, facts: Sequence[Fact], how:
     if faults:
         raise Invalid(*faults)
     now = unit.after_all(state)
-    events = [await _record_fact(unit, state, fact, at or now, how) for fact, at in zip(facts, instants, strict=True)]
+    events = [await record_fact(unit, state, fact, at or now, how) for fact, at in zip(facts, instants, strict=True)]
     return Record(state.subject_id, await unit.finish(), events)
 
 
-async def _record_fact(unit: Unit, state: State, fact: Fact, at: datetime, how: Circumstances) -> Recorded:
+async def record_fact(unit: Unit, state: State, fact: Fact, at: datetime, how: Circumstances) -> Recorded:
+    """Place a fact that the catalogue allows in the history of a subject whose row is taken; not effective if it is on
+    file already."""
     event = Event(
         id=crypto.new_id("evt_"),
         type=f"fact.{fact.fact}",

@@ -10,7 +10,7 @@ from app.asking import everything_about
 from app.decision.catalogue import Catalogue, Timeline
 from app.decision.model import Person, Question
 from app.decision.rules import decide
-from app.storage import ledger, subjects
+from app.storage import ledger, people
 from app.storage.store import Store
 from app.writing import no_catalogue
 
@@ -44,9 +44,9 @@ async def due(connection: AsyncConnection, store: Store, *, after: str, limit: i
     catalogue = timeline.in_force(now)
     if catalogue is None:
         raise no_catalogue()
-    people = await subjects.living_after(connection, after, limit=limit)
-    found = [Due(person.own.subject_id, list(_unused(person, catalogue, timeline, now))) for person in people]
-    following = people[-1].own.subject_id if len(people) == limit else None
+    living = await people.living_after(connection, after, limit=limit)
+    found = [Due(person.own.subject_id, list(_unused(person, catalogue, timeline, now))) for person in living]
+    following = living[-1].own.subject_id if len(living) == limit else None
     return Page([one for one in found if one.data_categories], following, head.revision)
 
 

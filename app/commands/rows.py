@@ -5,12 +5,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, NamedTuple
 
-from pydantic import Field, StrictStr, ValidationError
+from pydantic import ConfigDict, Field, StrictStr, TypeAdapter, ValidationError
 
 from app.addressing import Subject
 from app.administering import OPERATOR
 from app.decision.refusal import Fault, Invalid, Unreadable
 from app.documents import read_json
+from app.doors.facts import AnyFact
 from app.doors.problems import faults_of
 from app.doors.words import Flag, Identifier, Instant, Key, Language, Method, Text
 from app.importing import Row, refused
@@ -38,7 +39,22 @@ class ImportRow(Identifier):
     source: Text | None = None
 
 
-COLUMNS = tuple(ImportRow.model_fields)
+_FACT: TypeAdapter[AnyFact] = TypeAdapter(AnyFact)
+_OF_FACTS = (
+    *("fact", "reference", "opt_out_offered", "own_similar_products", "data_categories", "until"),
+    *("guardian_authorised", "grounds", "decided_by", "reason"),
+)
+_FLAGS = ("explicit", "opt_out_offered", "own_similar_products", "guardian_authorised")
+COLUMNS = (*ImportRow.model_fields, *_OF_FACTS)
+
+
+class FactRow(Identifier):
+    """One fact about one person, under an identifier; what else it says depends on the fact."""
+
+    model_config = ConfigDict(extra="allow")
+    fact: Key
+    occurred_at: Instant
+    source: Text | None = None
 
 
 class Line(NamedTuple):
@@ -84,7 +100,7 @@ def _header(first: tuple[int, int, bytes | None] | None) -> list[str]:
     columns = [column.strip() for column in _cells(_decoded(line))] if line else []
     doubled = sorted({column for column in columns if columns.count(column) > 1})
     unknown = sorted(set(columns) - set(COLUMNS))
-    missing = sorted({"type", "id", "choice", "occurred_at"} - set(columns))
+    missing = sorted({"type", "id", "occurred_at", *(() if "fact" in columns else ("choice",))} - set(columns))
     found = {"doubled": doubled, "unknown": unknown, "missing": missing}
     faults = [f"{what}: {', '.join(names)}" for what, names in found.items() if names]
     if faults:
@@ -101,7 +117,7 @@ def _row(line: bytes | None, columns: list[str] | None) -> Row | str:
     except ValueError as error:
         return f"refused: {error}"
     try:
-        return _as_row(ImportRow.model_validate(fields))
+        return _fact_row(fields) if "fact" in fields else _as_row(ImportRow.model_validate(fields))
     except ValidationError as error:
         found = [{**e, "loc": ("body", *e["loc"])} for e in error.errors(include_input=False, include_url=False)]
         return refused(Invalid(*faults_of(found, fields)))
@@ -139,9 +155,22 @@ def _named(cells: list[str], columns: list[str]) -> dict[str, Any]:
         raise ValueError(f"{len(cells)} cells where there are {len(columns)} columns")
     named: dict[str, Any] = {column: cell for column, cell in zip(columns, cells, strict=True) if cell != ""}
     words = {"true": True, "false": False}
-    if "explicit" in named:
-        named["explicit"] = words.get(named["explicit"].lower(), named["explicit"])
+    for flag in _FLAGS:
+        if flag in named:
+            named[flag] = words.get(named[flag].lower(), named[flag])
+    if "data_categories" in named:
+        named["data_categories"] = named["data_categories"].split()
     return named
+
+
+def _fact_row(fields: dict[str, Any]) -> Row:
+    row = FactRow.model_validate(fields)
+    fact = _FACT.validate_python(
+        {name: value for name, value in fields.items() if name not in ("type", "id", "source")}
+    )
+    evidence = {"source": row.source} if row.source is not None else None
+    how = Circumstances(key_id=OPERATOR, evidence=evidence, occurred_at=row.occurred_at)
+    return Row(Subject(row.type, row.id, pointer=""), fact.as_fact(), how)
 
 
 def _as_row(row: ImportRow) -> Row:

@@ -1,5 +1,6 @@
 """What the controller established: contracts, sales, restrictions, decisions on objections."""
 
+from abc import ABC, abstractmethod
 from datetime import UTC, datetime, time
 from typing import Annotated, Any, Literal
 
@@ -24,12 +25,12 @@ router = APIRouter(
 )
 
 
-class _FactRequest(Request):
+class _FactRequest(Request, ABC):
     occurred_at: Instant | None = Field(default=None, description="When it happened; by default now.", examples=[None])
 
+    @abstractmethod
     def as_fact(self) -> Fact:
         """The fact; free text apart, to be sealed."""
-        raise NotImplementedError
 
 
 class Contract(_FactRequest):

@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.decision import due
 from app.decision.catalogue import Timeline
-from app.decision.model import Person, State
+from app.decision.model import State
 from app.decision.present import present_of
 from app.storage import codec
 from app.storage.database import Conflict, insert_new
@@ -44,61 +44,6 @@ class Tombstone(NamedTuple):
     digest: bytes
     event_id: str
     state: State
-
-
-# Reading for an audience
-
-
-class Holder(NamedTuple):
-    """Somebody under one of their identifiers, whose value is sealed."""
-
-    identifier_id: str
-    sealed: bytes
-    person: Person
-
-
-async def holders(connection: AsyncConnection, type: str, *, size: int) -> AsyncIterator[list[Holder]]:
-    """Every identifier of a type whose value is known, with the person who holds it: so many at a time, in no order, to
-    be read on a connection that holds one snapshot."""
-    statement = (
-        select(identifiers.c.identifier_id, identifiers.c.sealed, subjects.c.state)
-        .join(subjects, subjects.c.subject_id == identifiers.c.subject_id)
-        .where(identifiers.c.type == type, identifiers.c.sealed.is_not(None))
-    )
-    async with connection.stream(statement, execution_options={"yield_per": size}) as rows:
-        async for page in rows.partitions(size):
-            states = [codec.decode(row.state) for row in page]
-            heard = await _heard(connection, [state.subject_id for state in states])
-            yield [
-                Holder(row.identifier_id, row.sealed, Person(state, tuple(heard.get(state.subject_id, ()))))
-                for row, state in zip(page, states, strict=True)
-            ]
-
-
-async def living_after(connection: AsyncConnection, after: str, *, limit: int) -> list[Person]:
-    """So many people after an id, in the order of their ids: neither erased nor merged into another."""
-    statement = (
-        select(subjects.c.state)
-        .where(subjects.c.subject_id > after, subjects.c.merged_into.is_(None), subjects.c.erased_at.is_(None))
-        .order_by(subjects.c.subject_id)
-        .limit(limit)
-    )
-    states = [codec.decode(state) for state in (await connection.execute(statement)).scalars()]
-    heard = await _heard(connection, [state.subject_id for state in states])
-    return [Person(state, tuple(heard.get(state.subject_id, ()))) for state in states]
-
-
-async def _heard(connection: AsyncConnection, subject_ids: Sequence[str]) -> dict[str, list[State]]:
-    """The states of those to whom some subjects are attached."""
-    statement = (
-        select(attachments.c.subject_id, subjects.c.state)
-        .join(subjects, subjects.c.subject_id == attachments.c.other_id)
-        .where(attachments.c.subject_id.in_(subject_ids))
-    )
-    heard: dict[str, list[State]] = {}
-    for row in await connection.execute(statement):
-        heard.setdefault(row.subject_id, []).append(codec.decode(row.state))
-    return heard
 
 
 # Finding
@@ -320,6 +265,12 @@ async def add_evidence(connection: AsyncConnection, rows: Sequence[tuple[str, st
 async def evidence_of(connection: AsyncConnection, subject_id: str) -> dict[str, bytes]:
     """The sealed evidence about a subject, by evidence_id."""
     statement = select(evidence.c.evidence_id, evidence.c.sealed).where(evidence.c.subject_id == subject_id)
+    return {row.evidence_id: row.sealed for row in await connection.execute(statement)}
+
+
+async def evidence_named(connection: AsyncConnection, evidence_ids: Sequence[str]) -> dict[str, bytes]:
+    """Some sealed evidence, by evidence_id."""
+    statement = select(evidence.c.evidence_id, evidence.c.sealed).where(evidence.c.evidence_id.in_(evidence_ids))
     return {row.evidence_id: row.sealed for row in await connection.execute(statement)}
 
 

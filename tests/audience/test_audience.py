@@ -14,7 +14,7 @@ import pytest
 
 from app.audience import Audience
 from app.decision.model import Question
-from app.storage import subjects
+from app.storage import people
 from tests.audience.people import PURPOSES, populate
 from tests.harness.service import Maywe, served
 
@@ -188,7 +188,7 @@ async def test_an_export_is_read_a_few_people_at_a_time(maywe: Maywe) -> None:
     for n in range(7):
         await maywe.choose({"type": "email", "id": f"p{n}@example.com"}, GIVE, notice="conformance-1")
     async with maywe.store.database.long_view() as connection:
-        sizes = [len(page) async for page in subjects.holders(connection, "email", size=3)]
+        sizes = [len(page) async for page in people.holders(connection, "email", size=3)]
     assert sizes == [3, 3, 1]
 
 

@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -129,6 +130,43 @@ async def test_an_import_turns_no_opt_out_into_an_opt_in_without_proof(maywe: Ma
     assert told == {2: "created"}
     assert (await maywe.ask(ada(1), **OFFERS))["reason"] == "consent_given"
     await assert_whole(maywe)
+
+
+FACTS = "type,id,fact,purpose,occurred_at,reference,data_categories,grounds,decided_by,opt_out_offered"
+START = "email,{who},contract_started,,{at},order-1,,,,"
+RESTRICTION = "email,{who},{fact},,{at},,email name,,,"
+
+
+async def test_facts_are_rows_too(maywe: Maywe, tmp_path: Path) -> None:
+    lines = (
+        START.format(who="p0@example.com", at=at(1)),
+        RESTRICTION.format(who="p1@example.com", fact="restriction_started", at=at(1)),
+        f"email,p2@example.com,sale,,{at(1)},order-1,,,,maybe",
+        RESTRICTION.format(who="p3@example.com", fact="sold", at=at(1)),
+    )
+    _, told = await load(maywe, tmp_path, *lines, header=FACTS)
+    assert [told[n] for n in (2, 3)] == ["created", "created"]
+    assert told[4].startswith("refused: opt_out_offered")
+    assert told[5].startswith("refused: 'fact' is one of")
+    assert (await maywe.ask(ada(0), "order_updates", channel="email"))["reason"] == "contract"
+    assert (await maywe.ask(ada(1), **OFFERS))["reason"] == "restricted"
+    _, again = await load(maywe, tmp_path, *lines[:2], name="again.csv", header=FACTS)
+    assert set(again.values()) == {"unchanged"}
+
+
+async def test_an_import_lifts_nothing(maywe: Maywe, tmp_path: Path) -> None:
+    """Neither a restriction nor an objection: only who decided on them can say so, one by one."""
+    await maywe.establish(ada(), {"fact": "restriction_started"})
+    await maywe.choose(ada(1), {"purpose": "improvement", "choice": "object"})
+    lines = (
+        RESTRICTION.format(who="p0@example.com", fact="restriction_lifted", at="{now}"),
+        "email,p1@example.com,objection_overridden,improvement,{now},,,compelling,dpo,",
+    )
+    now = datetime.now(UTC).isoformat()
+    _, told = await load(maywe, tmp_path, *(line.format(now=now) for line in lines), header=FACTS)
+    assert all("lifts no restriction" in told[n] for n in (2, 3)), told
+    assert (await maywe.ask(ada(), **OFFERS))["reason"] == "restricted"
+    assert (await maywe.ask(ada(1), "improvement"))["reason"] == "objected"
 
 
 async def test_an_opt_out_outlives_erasure_and_import(maywe: Maywe, tmp_path: Path) -> None:

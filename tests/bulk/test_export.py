@@ -1,0 +1,128 @@
+"""Export: everybody's choices in force in the form that import takes, and what import makes of it again."""
+
+import itertools
+import json
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import anyio.to_thread
+import pytest
+
+from tests.harness.databases import Databases
+from tests.harness.people import IDENTIFIERS, People
+from tests.harness.processes import Forked
+from tests.harness.service import Maywe, command_here, environment, in_process
+
+OFFERS = {"purpose": "offers", "channel": "email"}
+GIVE = {**OFFERS, "choice": "give"}
+ADA = {"type": "email", "id": "ada@example.com"}
+
+
+async def export(maywe: Maywe, file: Path) -> str:
+    done = await command_here(maywe.url, "export", str(file))
+    assert done.exit_code == 0, done.output
+    return done.stdout + done.stderr
+
+
+def rows(file: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in file.read_text().splitlines()]
+
+
+async def known(maywe: Maywe) -> list[dict[str, str]]:
+    """Everybody who is known; of who was erased only a digest is left."""
+    found = [(await maywe.http.post("/v1/subjects/find", json=who)).is_success for who in IDENTIFIERS]
+    return list(itertools.compress(IDENTIFIERS, found))
+
+
+async def answers(maywe: Maywe, people: list[dict[str, str]]) -> dict[tuple[str, str, str | None], bool]:
+    """What is answered about some people, about every purpose and channel."""
+    told = {}
+    for who in people:
+        answer = (await maywe.http.post("/v1/check/all", json={"subject": who})).json()
+        told |= {(str(who), d["purpose"], d["channel"]): d["decision"] for d in answer["decisions"]}
+    return told
+
+
+@pytest.mark.parametrize("form", ["ndjson", "csv"])
+async def test_what_is_imported_again_turns_no_no_into_a_yes(
+    maywe: Maywe, databases: Databases, engine: str, shop: dict[str, Any], tmp_path: Path, form: str
+) -> None:
+    """And keeps every yes that rests on a choice alone."""
+    people = People(maywe.http, seed=5)
+    for _ in range(150):
+        await people.step()
+    await maywe.choose(ADA, GIVE, notice=shop["version"], evidence={"wording": "Yes,\n please"})
+    file = tmp_path / f"people.{form}"
+    assert "that were erased or unlinked" in await export(maywe, file)
+    before = await answers(maywe, await known(maywe))
+    async with in_process(databases.make(engine)) as other:
+        await other.publish(shop)
+        done = await command_here(other.url, "import", str(file))
+        assert done.exit_code == 0, file.with_name(f"{file.name}.results.csv").read_text()
+        after = await answers(other, await known(maywe))
+        assert {key for key, decision in after.items() if decision and not before[key]} == set()
+        assert {key for key, decision in after.items() if decision}, "some yeses are left"
+        assert (await other.ask(ADA, **OFFERS))["reason"] == "consent_given"
+        again = await command_here(maywe.url, "import", str(file))
+        assert " 0 refused" in again.output, "its own rows are on file already"
+
+
+async def test_a_row_says_how_and_when(maywe: Maywe, shop: dict[str, Any], tmp_path: Path) -> None:
+    evidence = {"wording": "Yes please"}
+    await maywe.choose(ADA, GIVE, notice=shop["version"], evidence=evidence, occurred_at="2026-11-02T10:00:00Z")
+    await maywe.choose(ADA, {"scope": "automation", "choice": "object"}, method="phone")
+    said = await export(maywe, tmp_path / "all.ndjson")
+    assert "2 rows under 1 identifiers" in said
+    first, second = rows(tmp_path / "all.ndjson")
+    how = {"notice": shop["version"], "method": "web_form", "wording": "Yes please", "explicit": False}
+    assert first == {**ADA, **GIVE, **how, "occurred_at": "2026-11-02T10:00:00Z"}
+    assert second.pop("occurred_at")
+    assert second == {**ADA, "scope": "automation", "choice": "object", "method": "phone", "explicit": False}
+
+
+async def test_consent_that_an_objection_ended_for_good_is_not_given_again(
+    maywe: Maywe, shop: dict[str, Any], tmp_path: Path
+) -> None:
+    await maywe.choose(ADA, GIVE, notice=shop["version"])
+    await maywe.choose(ADA, {"scope": "all_marketing", "choice": "object"})
+    await maywe.choose(ADA, {"scope": "all_marketing", "choice": "withdraw_objection"})
+    await export(maywe, tmp_path / "all.ndjson")
+    assert [row["choice"] for row in rows(tmp_path / "all.ndjson")] == ["withdraw"]
+
+
+async def test_a_file_that_is_there_is_not_replaced(maywe: Maywe, tmp_path: Path) -> None:
+    file = tmp_path / "all.csv"
+    file.write_text("mine")
+    done = await command_here(maywe.url, "export", str(file))
+    assert (done.exit_code, file.read_text()) == (1, "mine")
+    assert "is there already" in done.output
+
+
+async def test_killed_and_started_again_it_goes_on(maywe: Maywe, tmp_path: Path) -> None:
+    many = tmp_path / "many.csv"
+    lines = [f"customer,c-{n},offers,withdraw,2026-11-02T10:00:00Z" for n in range(3000)]
+    many.write_text("\n".join(["type,id,purpose,choice,occurred_at", *lines]))
+    assert (await command_here(maywe.url, "import", str(many))).exit_code == 0
+    file, whole, place = (tmp_path / name for name in ("some.ndjson", "whole.ndjson", ".some.ndjson.place"))
+    await export(maywe, whole)
+    arguments = ("export", str(file))
+    process = Forked(arguments, environment(maywe.url), stdout=tmp_path / "out", stderr=tmp_path / "err")
+    assert await anyio.to_thread.run_sync(_kill_once_there_is, place, process) == -signal.SIGKILL
+    assert 0 < json.loads(place.read_bytes())["identifiers"] < 3000
+    with (tmp_path / ".some.ndjson.part").open("ab") as half:
+        half.write(b'{"type": "custo')  # written, but not yet among what is done
+    await export(maywe, file)
+    assert rows(file) == rows(whole)
+    assert len(rows(file)) == 3000
+    assert not [name for name in os.listdir(tmp_path) if name.startswith(".")]
+
+
+def _kill_once_there_is(file: Path, process: Forked) -> int:
+    while not file.exists():
+        assert process.poll() is None
+        time.sleep(0.001)
+    os.kill(process.pid, signal.SIGKILL)
+    return process.wait(10)
