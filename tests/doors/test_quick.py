@@ -121,6 +121,26 @@ async def test_a_body_in_pieces_is_read_as_a_whole(service: Maywe) -> None:
     assert (answer.status_code, answer.json()["reason"]) == (200, "no_consent")
 
 
+@pytest.mark.parametrize("name", ["Authorization", "Content-Type", "X-Request-ID"])
+@pytest.mark.parametrize("is_first", [False, True])
+async def test_a_header_said_twice_means_the_same_on_both_ways(service: Maywe, name: str, is_first: bool) -> None:
+    """Which of two counts is for one place to decide: else a key could be slipped in."""
+    body = json.dumps({"subject": someone(), "purpose": "offers", "channel": "email"}).encode()
+    told = []
+    for media_type in (SHORT, PLAIN):
+        usual = {"Content-Type": media_type, "Authorization": service.http.headers["Authorization"]}
+        sent = [*usual.items()]
+        sent.insert(
+            0 if is_first else len(sent), (name, "Bearer mw_none_none" if name == "Authorization" else "text/plain")
+        )
+        if name == "X-Request-ID":
+            sent.append((name, "another"))
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(service.app), base_url="http://maywe.test") as http:
+            answer = await http.post("/v1/check", content=body, headers=sent)
+        told.append((answer.status_code, answer.json().get("reason"), answer.json().get("type")))
+    assert told[0] == told[1]
+
+
 TWICE = st.sampled_from(
     [
         "",
@@ -137,6 +157,10 @@ TWICE = st.sampled_from(
 @given(BODIES, TWICE, st.booleans())
 @example(RIGHT_ONE, '"gpc": true, ', False)
 @example(RIGHT_ONE, '"channel": null, ', True)
+@example(RIGHT_ONE | {"purpose": "x\x00"}, "", True)
+@example(RIGHT_ONE | {"subject": {"type": "customer", "id": "\ud800"}}, "", True)
+@example(RIGHT_ONE | {"jurisdiction": "UK"}, "", False)
+@example(RIGHT_ONE | {"jurisdiction": "ZZ"}, "", False)
 def test_what_is_read_in_front_is_read_behind_as_well(body: dict[str, Any], more: str, escaped: bool) -> None:
     """Names said twice, escapes and all: what the framework refuses is not read, what it takes is read the same."""
     text = json.dumps(body, ensure_ascii=escaped).encode("utf-8", "surrogatepass")
