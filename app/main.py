@@ -36,6 +36,7 @@ from app.doors import (
 )
 from app.doors.edge import Edge
 from app.doors.hot import Application
+from app.doors.later import InTurn
 from app.doors.visits import Failures
 from app.settings import Settings, load_settings
 from app.storage import schema
@@ -125,6 +126,7 @@ def create_app(settings: Settings, *, clock: Callable[[], datetime] = _utc_now) 
         # As they are: FastAPI would build each route once more to include it, and at its first request.
         app.router.routes.extend(door.router.routes)
     openapi.install(app)
+    app.add_middleware(InTurn, paths=frozenset({changes.router.prefix}))
     app.add_middleware(Edge, store=lambda: app.state.store)
     return app
 

@@ -27,12 +27,11 @@ class Watch:
         self._database = database
         self._position = -1  # where the ledger ended at the last look
         self._looked_at = float("-inf")
-        self._waiting: dict[Filter, dict[asyncio.Future[None], int]] = {}  # each with the position it waits after
+        self._waiting: dict[Filter, dict[asyncio.Future[bool], int]] = {}  # each with the position it waits after
         self._somebody_waits = asyncio.Event()
         self._hint = asyncio.Event()
         self._to_say = asyncio.Event()
         self.stopped = False
-        self.turn = asyncio.Semaphore(2)  # who was woken reads in turn, so that questions find connections too
 
     def committed(self) -> None:
         """Something was committed in this process."""
@@ -49,11 +48,11 @@ class Watch:
         return self._position <= position and time.monotonic() - self._looked_at < _FRESH
 
     @contextlib.contextmanager
-    def waiting(self, wanted: Filter, after: int) -> Iterator[asyncio.Future[None]]:
-        """A future that is done as soon as something a filter passes was told after a position, or the watch ends."""
+    def waiting(self, wanted: Filter, after: int) -> Iterator[asyncio.Future[bool]]:
+        """A future: true once something that a filter passes was told after a position, false if the watch ends."""
         woken = asyncio.get_running_loop().create_future()
         if self.stopped or self._position > after:
-            woken.set_result(None)
+            woken.set_result(not self.stopped)
         self._waiting.setdefault(wanted, {})[woken] = after
         self._somebody_waits.set()
         try:
@@ -67,7 +66,7 @@ class Watch:
         for wanted in filters:
             for woken, after in self._waiting[wanted].items():
                 if after < end and not woken.done():
-                    woken.set_result(None)
+                    woken.set_result(not self.stopped)
 
     # Looking
 

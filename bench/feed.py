@@ -103,7 +103,7 @@ async def idle(url: str, pollers: int) -> None:
                 alone = await check_time(http)
                 before = memory(process.pid)
                 connections = [await hang(address, key) for _ in range(pollers)]
-                await asyncio.sleep(5)
+                await asyncio.sleep(3 + pollers / 500)  # all have been answered that they wait
                 weight = (memory(process.pid) - before) / pollers
                 beside = await check_time(http)
                 for _, writer in connections:

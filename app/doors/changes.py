@@ -1,6 +1,5 @@
 """The change feed: what changed, in commit order, for services that keep a copy of it in step."""
 
-import asyncio
 import time
 from collections.abc import AsyncGenerator
 from typing import Annotated, Any
@@ -13,14 +12,14 @@ from pydantic import BaseModel, ConfigDict, Field
 from app.changes import Page, Reader, Told, cursor_of, undeclared
 from app.decision.catalogue import Timeline
 from app.decision.refusal import Invalid
-from app.doors.dependencies import Reading, TheReading, TheWatch, encoded, now, scoped
+from app.doors.dependencies import Reading, TheReading, TheWatch, encoded, scoped
+from app.doors.later import Later, waited_of
 from app.doors.problems import responses
 from app.doors.streaming import MEDIA_TYPE, encode_lines, streamed
 from app.doors.strict import StrictRoute
 from app.doors.words import Channel, EventType, Instant, Key, Response
 from app.listing import Listing
 from app.telling import Filter, Row
-from app.watching import Watch
 
 router = APIRouter(
     prefix="/v1/changes",
@@ -133,19 +132,20 @@ async def changes(
     `Accept: application/cloudevents-batch+json` gives the same rows as CloudEvents (the HTTP Feeds profile), read on by
     `lastEventId` and `timeout`."""
     as_events = CLOUD_EVENTS in request.headers.get("accept", "")
-    until = time.monotonic() + max(query.wait, query.timeout / 1000)
-    reader, page = await _read(reading, query, query.after)
-    while not page.rows:
-        if page.has_more and not as_events:
-            break
-        if not page.has_more and not await _woken(request, watch, reader, page, until):
-            break
-        async with watch.turn:
-            reader, page = await _read(Reading(reading.caller, await now(request)), query, page.next)
+    waited = waited_of(request.scope)
+    until = waited.until if waited is not None else time.monotonic() + max(query.wait, query.timeout / 1000)
+    reader, page = await _read(reading, query, waited.after if waited is not None else query.after)
+    while as_events and page.has_more and not page.rows:  # they have no cursor to go on after
+        reader, page = await _read(reading, query, page.next)
     if as_events:
         source = f"{request.app.state.settings.public_url}/v1/changes"
-        return HttpResponse(msgspec.json.encode([_event(told, source) for told in page.rows]), media_type=CLOUD_EVENTS)
-    return encoded(_answer(page))
+        events = msgspec.json.encode([_event(told, source) for told in page.rows])
+        answer = HttpResponse(events, media_type=CLOUD_EVENTS)
+    else:
+        answer = encoded(_answer(page))
+    if page.rows or page.has_more:
+        return answer
+    return Later(watch, reader.wanted, position=page.position, after=page.next, until=until, answer=answer)
 
 
 async def _read(reading: Reading, query: ChangesQuery, after: str | None) -> tuple[Reader, Page]:
@@ -174,26 +174,6 @@ def _event(told: Told, source: str) -> dict[str, Any]:
     if row.subject_id is not None:
         event["subject"] = row.subject_id
     return event | ({"method": "DELETE"} if row.type == "subject.erased" else {})
-
-
-async def _woken(request: Request, watch: Watch, reader: Reader, page: Page, until: float) -> bool:
-    """Wait until there is something to read after an empty page; False if the page is the answer after all. Nothing of
-    the database is held meanwhile."""
-    left = until - time.monotonic()
-    if left <= 0 or watch.stopped:
-        return False
-    gone = asyncio.ensure_future(_gone(request))
-    with watch.waiting(reader.wanted, page.position) as woken:
-        await asyncio.wait((woken, gone), timeout=left, return_when=asyncio.FIRST_COMPLETED)
-    is_gone = gone.done()
-    gone.cancel()
-    return not is_gone and (woken.done() or not watch.saw_nothing_after(page.position))
-
-
-async def _gone(request: Request) -> None:
-    """Return when the client has gone."""
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
 
 
 def _answer(page: Page) -> dict[str, Any]:

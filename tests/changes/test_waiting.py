@@ -129,8 +129,34 @@ async def revoke(store: Store, key_id: str) -> None:
     assert await administering.revoke_key(store, key_id, now=datetime.now(UTC))
 
 
+def scope_of(maywe: Maywe, query: bytes) -> dict[str, Any]:
+    """A request for the feed, for what a client in process cannot do."""
+    headers = [(b"authorization", maywe.http.headers["authorization"].encode())]
+    scope = {"type": "http", "method": "GET", "path": "/v1/changes", "headers": headers, "http_version": "1.1"}
+    return {**scope, "query_string": query}
+
+
+async def test_who_reads_slowly_holds_up_nobody(maywe: Maywe) -> None:
+    """Few are let in at a time; but an answer that its reader does not take is out already."""
+    await maywe.choose(ADA, REFUSE)
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def never_sent(_: Any) -> None:
+        await asyncio.Event().wait()
+
+    slow = [asyncio.create_task(maywe.app(scope_of(maywe, b"limit=1"), receive, never_sent)) for _ in range(20)]
+    await asyncio.sleep(0.2)
+    answer = await asyncio.wait_for(page(maywe.http), 10)
+    assert answer["changes"]
+    assert not any(task.done() for task in slow)
+    for task in slow:
+        task.cancel()
+    await asyncio.wait(slow)
+
+
 async def test_a_client_that_hangs_up_is_forgotten_at_once(maywe: Maywe) -> None:
-    app = maywe.http._transport.app  # type: ignore[attr-defined]  # a client cannot hang up on the application in process
     hangs_up = asyncio.Event()
     first = iter([{"type": "http.request", "body": b"", "more_body": False}])
 
@@ -143,9 +169,7 @@ async def test_a_client_that_hangs_up_is_forgotten_at_once(maywe: Maywe) -> None
     async def send(_: Any) -> None:
         assert hangs_up.is_set()
 
-    headers = [(b"authorization", maywe.http.headers["authorization"].encode())]
-    scope = {"type": "http", "method": "GET", "path": "/v1/changes", "headers": headers, "http_version": "1.1"}
-    request = asyncio.create_task(app({**scope, "query_string": b"after=now&wait=30"}, receive, send))
+    request = asyncio.create_task(maywe.app(scope_of(maywe, b"after=now&wait=30"), receive, send))
     await asyncio.sleep(0.5)
     assert not request.done()
     hangs_up.set()
