@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app import crypto
 from app.addressing import Subject, address_of
 from app.decision.catalogue import Catalogue, Timeline
-from app.decision.fold import objected_scopes
+from app.decision.fold import objected_scopes, standings_told
 from app.decision.history import History
 from app.decision.model import SCOPES, State
 from app.decision.refusal import Fault, Invalid
@@ -110,7 +110,7 @@ def _standings(state: State, timeline: Timeline, now: datetime) -> list[dict[str
     return [
         {
             "purpose": purpose,
-            "channel": channel or None,
+            "channel": channel,
             "status": standing.status,
             "basis": standing.basis,
             "since": standing.since,
@@ -118,8 +118,7 @@ def _standings(state: State, timeline: Timeline, now: datetime) -> list[dict[str
             "event_id": standing.event_id,
             "version": standing.version,
         }
-        for purpose, by_channel in sorted(state.standings.items())
-        for channel, standing in sorted(by_channel.items())
+        for (purpose, channel), standing in sorted(standings_told(state, timeline, now).items(), key=str)
     ]
 
 

@@ -32,7 +32,9 @@ class Listing:
         self._now = now
 
     async def read(self, connection: AsyncConnection) -> AsyncIterator[list[tuple[Row, dict[str, str] | None]]]:
-        """Rows with the identifier of the person, if asked for; of everybody who was not erased."""
+        """Rows with the identifier of the person, if asked for; of everybody who was not erased. Before them the
+        catalogue versions that are yet to come into force: at that time answers change, and nobody is told again."""
+        yield [(row, None) for row in self._upcoming() if self._wanted.passes(row)]
         chunk: list[State] = []
         async for state in subjects.states(connection):
             if state.erased_at is None:
@@ -41,6 +43,17 @@ class Listing:
                 yield await self._told(connection, chunk)
                 chunk = []
         yield await self._told(connection, chunk)
+
+    def _upcoming(self) -> Iterator[Row]:
+        for catalogue in self._timeline.versions:
+            start = catalogue.effective_from
+            if start is not None and start > self._now:
+                details = {
+                    "version": catalogue.version,
+                    "effective_from": start.isoformat(),
+                    "material_changes": list(catalogue.material_changes),
+                }
+                yield bare_row("catalogue.published", subject_id=None, details=details)
 
     async def _told(self, connection: AsyncConnection, chunk: list[State]) -> list[tuple[Row, dict[str, str] | None]]:
         ids = [state.subject_id for state in chunk]
@@ -65,12 +78,9 @@ class Listing:
                 yield _Draft(state, event.id, None)
 
     def _standings(self, state: State) -> Iterator["_Draft"]:
-        """As they are now: what time or a newer notice made of them is told at once, not only when it is recorded."""
-        folded = fold.standings(state, state.standings, self._timeline, self._now)
-        for (purpose, channel), standing in folded.items():
-            if standing.version:
-                told = {name: getattr(standing, name) for name in ("status", "objected", "version", "basis")}
-                yield _Draft(state, standing.event_id, {"purpose": purpose, "channel": channel, **told})
+        for (purpose, channel), standing in fold.standings_told(state, self._timeline, self._now).items():
+            told = {name: getattr(standing, name) for name in ("status", "objected", "version", "basis")}
+            yield _Draft(state, standing.event_id, {"purpose": purpose, "channel": channel, **told})
 
 
 class _Draft(NamedTuple):

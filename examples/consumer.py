@@ -24,7 +24,8 @@ CREATE TABLE IF NOT EXISTS standings (
     PRIMARY KEY (subject_id, purpose, channel));
 CREATE TABLE IF NOT EXISTS scopes (subject_id TEXT, scope TEXT, channel TEXT, PRIMARY KEY (subject_id, scope, channel));
 CREATE TABLE IF NOT EXISTS facts (event_id TEXT PRIMARY KEY, subject_id TEXT, type TEXT, details TEXT);
-CREATE TABLE IF NOT EXISTS place (cursor TEXT, resync_at TEXT);
+CREATE TABLE IF NOT EXISTS place (cursor TEXT);
+CREATE TABLE IF NOT EXISTS meanings (effective_from TEXT);
 """
 WAIT = 30  # seconds that the feed holds its answer
 PAUSE = 2  # seconds until a feed that cannot be reached is asked again
@@ -40,19 +41,25 @@ class Copy:
     @property
     def cursor(self) -> str | None:
         """The place in the feed; None before the first synchronisation, and when one is due."""
-        place = self._database.execute("SELECT cursor, resync_at FROM place").fetchone()
-        if place is None or (place[1] is not None and place[1] <= datetime.now(UTC).isoformat()):
-            return None
-        return str(place[0])
+        place = self._database.execute("SELECT cursor FROM place").fetchone()
+        return None if place is None or self.seconds_left == 0 else str(place[0])
+
+    @property
+    def seconds_left(self) -> float:
+        """How long the copy stays right if nothing is told: until purposes have a new meaning."""
+        (first,) = self._database.execute("SELECT min(effective_from) FROM meanings").fetchone()
+        if first is None:
+            return float("inf")
+        return max((datetime.fromisoformat(first) - datetime.now(UTC)).total_seconds(), 0)
 
     def replace(self, rows: Iterable[dict[str, Any]]) -> None:
         """Begin anew from a snapshot: all of it, or nothing when it is incomplete."""
         with self._database:
-            for table in ("standings", "scopes", "facts", "place"):
+            for table in ("standings", "scopes", "facts", "place", "meanings"):
                 self._database.execute(f"DELETE FROM {table}")
             for row in rows:
                 if row.get("end"):
-                    self._database.execute("INSERT INTO place VALUES (?, NULL)", (row["cursor"],))
+                    self._database.execute("INSERT INTO place VALUES (?)", (row["cursor"],))
                     return
                 self._apply(row)
             raise httpx.HTTPError("the snapshot was cut short")
@@ -79,7 +86,7 @@ class Copy:
         elif row["type"] == "subject.erased":
             self._forget(person, "standings", "scopes", "facts")
         elif row["type"] == "catalogue.published":
-            self._database.execute("UPDATE place SET resync_at = ?", (row["details"]["effective_from"],))
+            self._database.execute("INSERT INTO meanings VALUES (?)", (row["details"]["effective_from"],))
 
     def _put_standing(self, row: dict[str, Any]) -> None:
         """The highest version is the truth: rows may come twice."""
@@ -107,7 +114,8 @@ def step(feed: httpx.Client, copy: Copy) -> None:
     """Synchronise once: the next page, or everything."""
     cursor = copy.cursor
     if cursor is not None:
-        answer = feed.get("/v1/changes", params={"after": cursor, "limit": 1000, "wait": WAIT})
+        wait = min(WAIT, copy.seconds_left)
+        answer = feed.get("/v1/changes", params={"after": cursor, "limit": 1000, "wait": wait})
         if answer.status_code not in (409, 410):
             page = answer.raise_for_status().json()
             copy.advance(page["changes"], page["next"])

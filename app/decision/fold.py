@@ -128,6 +128,12 @@ def standings(
     return folded
 
 
+def standings_told(state: State, timeline: Timeline, now: datetime) -> dict[tuple[str, str | None], Standing]:
+    """Every standing that was ever told, as it is now: what time or a newer notice made of it, recorded or not."""
+    folded = standings(state, state.standings, timeline, now)
+    return {place: standing for place, standing in folded.items() if standing.version}
+
+
 def objected_scopes(state: State, timeline: Timeline) -> set[tuple[str, str | None]]:
     """The scopes, each with the channel it is limited to, that the person objects to; whatever single purposes the
     objection was lifted for."""

@@ -8,12 +8,15 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Generator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from tests.harness import sql
 from tests.harness.service import Maywe, served
 
+ADA = {"type": "customer", "id": "ada"}
+GIVE = {"purpose": "offers", "channel": "email", "choice": "give"}
 CONSUMER = Path(__file__).parents[2] / "examples" / "consumer.py"
 PURPOSES: list[dict[str, Any]] = [
     {"purpose": "offers", "channel": "email"},
@@ -38,15 +41,15 @@ def consumer(address: str, key: str, copy: Path) -> Generator[subprocess.Popen[b
         process.wait()
 
 
-async def live(maywe: Maywe, chance: random.Random, people: int, acts: int) -> None:
+async def live(maywe: Maywe, chance: random.Random, people: list[dict[str, str]], acts: int) -> None:
     """What people and the controller do."""
     for _ in range(acts):
-        subject = {"type": "customer", "id": f"c-{chance.randrange(people)}"}
+        subject = chance.choice(people)
         act = chance.random()
         if act < 0.1:
             await maywe.establish(subject, {"fact": "contract_started", "reference": f"order-{chance.randrange(3)}"})
         elif act < 0.2:
-            other = {"type": "customer", "id": f"c-{chance.randrange(people)}"}
+            other = chance.choice(people)
             for one in (subject, other):
                 await maywe.establish(one, {"fact": "enquiry", "reference": "question"})
             path = f"/v1/subjects/{await maywe.find(subject)}"
@@ -64,11 +67,11 @@ async def live(maywe: Maywe, chance: random.Random, people: int, acts: int) -> N
             assert answer.status_code in (201, 422), answer.text
 
 
-async def truth(maywe: Maywe, people: int) -> dict[str, Any]:
+async def truth(maywe: Maywe, people: list[dict[str, str]]) -> dict[str, Any]:
     """What the service says of everybody."""
     told: dict[str, Any] = {"standings": set(), "scopes": set()}
-    for n in range(people):
-        found = await maywe.http.post("/v1/subjects/find", json={"type": "customer", "id": f"c-{n}"})
+    for person in people:
+        found = await maywe.http.post("/v1/subjects/find", json=person)
         if found.status_code == 404:
             continue
         subject = (await maywe.http.get(f"/v1/subjects/{found.json()['subject_id']}")).json()
@@ -89,7 +92,7 @@ def copied(path: Path) -> dict[str, Any]:
     return {}
 
 
-async def in_step(maywe: Maywe, copy: Path, people: int) -> None:
+async def in_step(maywe: Maywe, copy: Path, people: list[dict[str, str]]) -> None:
     """Wait until the copy is right; the last difference is the failure."""
     expected = await truth(maywe, people)
     for _ in range(150):
@@ -100,7 +103,8 @@ async def in_step(maywe: Maywe, copy: Path, people: int) -> None:
 
 
 async def test_a_copy_made_of_the_feed_alone_is_what_the_service_says(maywe: Maywe, tmp_path: Path) -> None:
-    copy, chance, people = tmp_path / "copy.db", random.Random(4), 8
+    copy, chance = tmp_path / "copy.db", random.Random(4)
+    people = [{"type": "customer", "id": f"c-{n}"} for n in range(8)]
     key = await maywe.key("changes")
     with served(maywe.url) as (address, _):
         with consumer(address, key, copy) as process:
@@ -116,3 +120,19 @@ async def test_a_copy_made_of_the_feed_alone_is_what_the_service_says(maywe: May
             database.execute("INSERT INTO standings VALUES ('nobody', 'ads', '', 'given', 0, 9)")
         with consumer(address, key, copy):
             await in_step(maywe, copy, people)
+
+
+async def test_a_copy_follows_a_notice_that_comes_into_force(
+    maywe: Maywe, shop: dict[str, Any], tmp_path: Path
+) -> None:
+    """At its time, although nothing is told then; also where the copy was begun after it was published."""
+    await maywe.choose(ADA, GIVE, notice=shop["version"])
+    soon = datetime.now(UTC) + timedelta(seconds=2)
+    await maywe.publish(shop | {"version": "next", "effective_from": soon.isoformat(), "material_changes": ["offers"]})
+    key, copy = await maywe.key("changes"), tmp_path / "copy.db"
+    with served(maywe.url) as (address, _), consumer(address, key, copy):
+        await in_step(maywe, copy, [ADA])
+        assert {status for *_, status, _ in copied(copy)["standings"]} == {"given"}
+        await asyncio.sleep((soon - datetime.now(UTC)).total_seconds())
+        await in_step(maywe, copy, [ADA])
+        assert {status for *_, status, _ in copied(copy)["standings"]} == {"outdated"}

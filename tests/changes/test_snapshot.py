@@ -52,6 +52,18 @@ async def test_everything_a_copy_needs_is_there(maywe: Maywe) -> None:
     assert about(rows, "type", "version") == [("choice.withdraw", 2)]
 
 
+async def test_versions_that_are_yet_to_come_into_force_are_in_it(maywe: Maywe, shop: dict[str, Any]) -> None:
+    """Who begins with a snapshot is not told of them again, and then answers change."""
+    start = datetime.now(UTC).replace(microsecond=0) + timedelta(days=1)
+    await maywe.publish(
+        shop | {"version": "later", "effective_from": start.isoformat(), "material_changes": ["offers"]}
+    )
+    (row,), _ = await snapshot(maywe)
+    told = next(row for row in (await follow(maywe.http))[0] if row["details"]["version"] == "later")
+    assert (row["type"], row["details"]) == ("catalogue.published", told["details"])
+    assert (await snapshot(maywe, purpose="ads"))[0] == [row]
+
+
 async def test_who_was_erased_is_not_in_it(maywe: Maywe) -> None:
     await maywe.choose(ADA, GIVE, notice="conformance-1")
     await maywe.http.post(f"/v1/subjects/{await maywe.find(ADA)}/erasure", json={})
