@@ -18,6 +18,43 @@ JSON pointers into the body, or name a parameter as in `query:limit`; none echoe
 back, and `traceparent` reaches the log. The examples speak of the bundled catalogue."""
 
 _PROTECTED = "/v1/"
+_HEADERS = {
+    "webhook-id": "The `id` of the row, the same in every attempt.",
+    "webhook-timestamp": "When this attempt was made, in seconds since 1970.",
+    "webhook-signature": "`v1,` and a signature, for each secret in force, with spaces between.",
+}
+_PUSHED = {
+    "summary": "A row of the feed, posted to an endpoint",
+    "description": "Signed as in Standard Webhooks 1.0.0, at least once, in order per person.",
+    "operationId": "pushed",
+    "tags": ["webhooks"],
+    "parameters": [
+        {"name": name, "in": "header", "required": True, "description": told, "schema": {"type": "string"}}
+        for name, told in _HEADERS.items()
+    ],
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {
+                "schema": {
+                    "type": "object",
+                    "required": ["type", "timestamp", "data"],
+                    "additionalProperties": False,
+                    "properties": {
+                        "type": {"type": "string", "description": "That of the row."},
+                        "timestamp": {"type": "string", "format": "date-time", "description": "Its `occurred_at`."},
+                        "data": {"$ref": "#/components/schemas/ChangeTold"},
+                    },
+                }
+            }
+        },
+    },
+    "responses": {
+        "2XX": {"description": "The row is safely yours."},
+        "410": {"description": "The endpoint is no more: it is disabled."},
+        "default": {"description": "It is tried again later; `Retry-After` is honoured."},
+    },
+}
 
 
 def install(app: FastAPI) -> None:
@@ -57,6 +94,7 @@ def _describe(app: FastAPI) -> dict[str, Any]:
             else:
                 operation["responses"].pop("422", None)
             _exemplify(operation, examples.get(f"{method.upper()} {path}", {}))
+    document["webhooks"] = {"pushed": {"post": _PUSHED}}
     return document
 
 

@@ -1,8 +1,11 @@
 """What happens is pushed: each row of the feed as it is, signed, in order, and nothing is lost in a pause."""
 
 import asyncio
+import json
+from pathlib import Path
 
 import pytest
+from jsonschema import Draft202012Validator
 from standardwebhooks import WebhookVerificationError
 
 from tests.changes.polling import follow
@@ -16,6 +19,17 @@ YES = {"purpose": "offers", "channel": "email", "choice": "give"}
 NO = {"purpose": "offers", "channel": "email", "choice": "withdraw"}
 
 
+OPENAPI = json.loads((Path(__file__).parents[2] / "openapi" / "openapi.json").read_text("utf-8"))
+
+
+def described(message: Message) -> None:
+    """A message is as the OpenAPI document says."""
+    operation = OPENAPI["webhooks"]["pushed"]["post"]
+    schema = operation["requestBody"]["content"]["application/json"]["schema"]
+    Draft202012Validator(schema | {"components": OPENAPI["components"]}).validate(json.loads(message.body))
+    assert {header["name"] for header in operation["parameters"]} <= message.headers.keys()
+
+
 async def test_a_message_is_the_row_of_the_feed_signed(maywe: Maywe, receiver: Receiver) -> None:
     made = await hook(maywe, f"{receiver.url}?token=t", filter={"identifier_type": "customer"})
     await maywe.choose(ADA, YES, notice="conformance-1")
@@ -27,6 +41,8 @@ async def test_a_message_is_the_row_of_the_feed_signed(maywe: Maywe, receiver: R
     of_each = {message.id: message.verified(made["secret"]) for message in got}
     for row in rows:
         assert of_each[row["id"]] == {"type": row["type"], "timestamp": row["occurred_at"], "data": row}
+    for message in got:
+        described(message)
     assert {row["subject"]["id"] if row["subject"] else None for row in rows} == {"ada", None}
     assert {message.path for message in got} == {"/hook?token=t"}
     assert {message.headers["content-type"] for message in got} == {"application/json"}

@@ -3,12 +3,14 @@
 import asyncio
 import random
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from typing import Any
 
 import pytest
+from prometheus_client import REGISTRY
 
 from app import delivering, posting
 from app.posting import read_retry_after
@@ -90,6 +92,13 @@ def people_of(row: dict[str, Any]) -> set[str]:
     return {row["subject_id"], row["merged_into"]} - {None}
 
 
+def counted() -> Counter[str]:
+    """What the metrics say became of messages, in this process."""
+    words = ("accepted", "refused", "gone", "timeout", "unreachable", "tls", "forbidden-address", "dead")
+    name = "maywe_webhook_messages_total"
+    return Counter({word: int(REGISTRY.get_sample_value(name, {"outcome": word}) or 0) for word in words})
+
+
 async def test_one_message_that_is_never_accepted_stops_its_own_person_and_not_for_ever(
     maywe: Maywe, receiver: Receiver
 ) -> None:
@@ -102,6 +111,7 @@ async def test_one_message_that_is_never_accepted_stops_its_own_person_and_not_f
 
     await object_to(maywe, "ada", 2)
     ada = await maywe.find({"type": "customer", "id": "ada"})
+    before = counted()
     receiver.answer = refusing(is_poison)
     made = await hook(maywe, receiver.url)
     await object_to(maywe, "ada", 2)
@@ -119,6 +129,7 @@ async def test_one_message_that_is_never_accepted_stops_its_own_person_and_not_f
     assert await act(maywe, made, "dead-letters/replay", ids=[letter["id"]]) == {"replayed": 1}
     await becomes(maywe, made, dead_letters=0, waiting=0)
     assert receiver.accepted[-1].id == letter["id"]
+    assert counted() - before == Counter(refused=3, dead=1, accepted=len(receiver.accepted))
     assert await act(maywe, made, "dead-letters/replay", ids=[letter["id"]]) == {"replayed": 0}
     path = f"/v1/webhooks/{made['webhook_id']}/dead-letters"
     expect_problem(await maywe.http.post(f"{path}/replay", json={"ids": ["x"]}), 422, "unknown-row", "/ids/0")
