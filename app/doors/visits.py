@@ -23,6 +23,7 @@ ANSWERS: dict[int | str, dict[str, Any]] = {
     503: {"description": "Nothing is known or changed; try again", "content": {"text/html": {}}},
 }
 CHANGING_NOTHING = ["HEAD", "OPTIONS", "PUT", "PATCH", "DELETE"]
+_AFTER_LINKS = " \t\r\n.,;:!?>)]}'\""
 _BODY_LIMIT = 64 * 1024  # octets of a form that are looked at
 _BODY_WITHIN = 10.0  # seconds: what has not come by then is not waited for
 _RETRY_AFTER = {"Retry-After": "60"}
@@ -58,8 +59,9 @@ class Failures:
 
 
 def token_in(path: str) -> str:
-    """The token in the rest of a path, with or without a slash at its end."""
-    return path.removesuffix("/")
+    """The token in the rest of a path, with or without a slash at its end, or what stood after a link in a text and was
+    taken for a part of it."""
+    return path.rstrip(_AFTER_LINKS).removesuffix("/").rstrip(_AFTER_LINKS)
 
 
 async def form_of(request: Request) -> dict[str, str]:

@@ -150,6 +150,18 @@ def test_a_click_after_a_new_consent_counts(site: Website) -> None:
     assert site.ask(who) == (False, "consent_withdrawn")
 
 
+@pytest.mark.parametrize("after", [".", "%20", "%3E", "),", "/.", "?utm_source=mail&utm_medium=email"])
+def test_what_stood_after_a_link_in_a_text_spoils_nothing(site: Website, after: str) -> None:
+    """Mail programs make links of texts, and take the full stop for a part of them; trackers add parameters."""
+    who = site.person()
+    page = site.open.get(site.path(who) + after)
+    assert page.status_code == 200
+    assert "Offers" in page.text
+    assert site.ask(who) == (True, "consent_given")
+    assert site.open.post(site.path(who) + after, content=ONE_CLICK).status_code == 200
+    assert site.ask(who) == (False, "consent_withdrawn")
+
+
 def test_already_off_by_another_way(site: Website) -> None:
     who = site.person()
     site.choose(who, {"purpose": "offers", "channel": "email", "choice": "withdraw"})
