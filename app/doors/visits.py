@@ -27,6 +27,7 @@ _AFTER_LINKS = " \t\r\n.,;:!?>)]}'\""
 _BODY_LIMIT = 64 * 1024  # octets of a form that are looked at
 _BODY_WITHIN = 10.0  # seconds: what has not come by then is not waited for
 _RETRY_AFTER = {"Retry-After": "60"}
+_MINUTE = 60.0  # seconds
 _PER_MINUTE = 300  # failed signatures from one address
 _ADDRESSES = 10_000
 _FAMILIES = (  # what a browser calls itself, the more particular first
@@ -43,19 +44,21 @@ _PRODUCT = re.compile(r"[A-Za-z][A-Za-z_-]{0,31}")
 
 
 class Failures:
-    """Counts failed signatures per address and minute. Nothing else is ever limited."""
+    """Counts failed signatures per address, a minute at a time. Nothing else is ever limited."""
 
     def __init__(self) -> None:
-        self._counts: OrderedDict[tuple[str, int], int] = OrderedDict()
+        self._counts: OrderedDict[str, tuple[float, int]] = OrderedDict()  # when the minute began, and how many since
 
     def count(self, address: str) -> bool:
         """Count one more; whether it is one too many."""
-        key = (address, int(time.monotonic() // 60))
-        counted = self._counts.pop(key, 0) + 1
-        self._counts[key] = counted
+        now = time.monotonic()
+        began, counted = self._counts.pop(address, (now, 0))
+        if now - began >= _MINUTE:
+            began, counted = now, 0
+        self._counts[address] = began, counted + 1
         if len(self._counts) > _ADDRESSES:
             self._counts.popitem(last=False)
-        return counted > _PER_MINUTE
+        return counted >= _PER_MINUTE
 
 
 def token_in(path: str) -> str:
