@@ -4,6 +4,9 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
+
+from app import sweeping
 from app.sweeping import sweep
 from tests.changes.polling import about, follow
 from tests.harness.service import Maywe, command, in_process
@@ -11,6 +14,12 @@ from tests.harness.service import Maywe, command, in_process
 GIVE = {"purpose": "ads", "choice": "give"}  # for 180 days
 ADA = {"type": "customer", "id": "ada"}
 LIFE = timedelta(days=180)
+
+
+@pytest.fixture(autouse=True)
+def without_long_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What waits for the sweeper need not wait long."""
+    monkeypatch.setattr(sweeping, "_PAUSE", 0.1)
 
 
 def customer(n: int) -> dict[str, str]:
@@ -34,7 +43,7 @@ async def until(maywe: Maywe, type: str, count: int) -> list[dict[str, Any]]:
 
 
 async def test_a_consent_that_ends_is_told_at_its_time(maywe: Maywe) -> None:
-    said = given(timedelta(seconds=2))
+    said = given(timedelta(seconds=0.5))
     await maywe.choose(ADA, GIVE, **said)
     assert (await maywe.ask(ADA, "ads"))["decision"] is True
     (row,) = await until(maywe, "consent.expired", 1)
@@ -51,7 +60,7 @@ async def test_a_consent_that_ends_is_told_at_its_time(maywe: Maywe) -> None:
 
 async def test_many_processes_tell_each_end_once(maywe: Maywe) -> None:
     for n in range(12):
-        await maywe.choose(customer(n), GIVE, **given(timedelta(seconds=3)))
+        await maywe.choose(customer(n), GIVE, **given(timedelta(seconds=1)))
     async with in_process(maywe.url) as second, in_process(maywe.url) as third:
         await until(maywe, "consent.expired", 12)
         later = datetime.now(UTC)
@@ -75,16 +84,16 @@ async def test_who_writes_first_tells_the_end_before_their_own(maywe: Maywe) -> 
 
 
 async def test_a_renewed_or_withdrawn_consent_does_not_end(maywe: Maywe) -> None:
-    await maywe.choose(ADA, GIVE, **given(timedelta(seconds=1)))
+    await maywe.choose(ADA, GIVE, **given(timedelta(seconds=0.5)))
     await maywe.choose(ADA, {"purpose": "ads", "choice": "withdraw"})
-    await maywe.choose(customer(1), GIVE, **given(timedelta(seconds=2)))
+    await maywe.choose(customer(1), GIVE, **given(timedelta(seconds=0.7)))
     await until(maywe, "consent.expired", 1)
     rows, _ = await follow(maywe.http, type="consent.expired")
     assert about(rows, "subject_id") == [(await maywe.find(customer(1)),)]
 
 
 async def test_evidence_that_ends_is_told_for_each_purpose_that_rests_on_it(maywe: Maywe, shop: dict[str, Any]) -> None:
-    at = datetime.now(UTC) - timedelta(days=730) + timedelta(seconds=2)
+    at = datetime.now(UTC) - timedelta(days=730) + timedelta(seconds=0.5)
     sale = {"fact": "sale", "reference": "order-1", "occurred_at": at.isoformat()}
     await maywe.establish(ADA, sale)
     (row,) = await until(maywe, "evidence.expired", 1)
@@ -106,8 +115,8 @@ async def test_a_version_that_makes_lives_shorter_ends_what_it_ends(maywe: Maywe
 
 
 async def test_the_ledger_alone_tells_it_all_again(maywe: Maywe) -> None:
-    await maywe.choose(ADA, GIVE, **given(timedelta(seconds=1)))
-    at = datetime.now(UTC) - timedelta(days=729, hours=23, minutes=59, seconds=58)
+    await maywe.choose(ADA, GIVE, **given(timedelta(seconds=0.5)))
+    at = datetime.now(UTC) - timedelta(days=730) + timedelta(seconds=0.5)
     await maywe.establish(ADA, {"fact": "sale", "reference": "order-1", "occurred_at": at.isoformat()})
     await until(maywe, "consent.expired", 1)
     await until(maywe, "evidence.expired", 1)
