@@ -2,16 +2,18 @@
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
-from datetime import UTC, datetime, timedelta
+from copy import deepcopy
+from datetime import UTC, date, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from hypothesis import settings
 
 from app.sweeping import sweep
 from tests.harness.databases import Databases
+from tests.harness.documents import read_yaml
 from tests.harness.service import Maywe, in_process
 from tests.harness.stages import Stages
 
@@ -53,8 +55,12 @@ def shop() -> dict[str, Any]:
 
 def catalogue(name: str) -> dict[str, Any]:
     """A catalogue among the tests; its providers were reviewed a month ago."""
-    text = (Path(__file__).parent / name).read_text(encoding="utf-8")
-    document = yaml.safe_load(reviewed(text))
+    return deepcopy(_catalogue(name, datetime.now(UTC).date()))
+
+
+@cache
+def _catalogue(name: str, _day: date) -> dict[str, Any]:
+    document = read_yaml(reviewed((Path(__file__).parent / name).read_text(encoding="utf-8")))
     assert isinstance(document, dict)
     return document
 

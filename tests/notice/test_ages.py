@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-import yaml
+from tests.harness.documents import read_yaml
 
 ROOT = Path(__file__).parents[2]
-CATALOGUE = yaml.safe_load((ROOT / "app" / "catalogues" / "belkcase.yaml").read_text(encoding="utf-8"))
+CATALOGUE = read_yaml((ROOT / "app" / "catalogues" / "belkcase.yaml").read_text(encoding="utf-8"))
 
 
 def test_the_page_names_every_day_on_which_an_answer_turns() -> None:

@@ -7,15 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from tests.conftest import reviewed
+from tests.harness.documents import read_yaml
 from tests.harness.scenarios import Step, merged
 from tests.harness.stages import Stages
 from tests.notice.statement import Statement
 
 HERE = Path(__file__).parent
-TABLE: dict[str, Any] = yaml.safe_load(reviewed((HERE / "statements.yaml").read_text(encoding="utf-8")))
+TABLE: dict[str, Any] = read_yaml(reviewed((HERE / "statements.yaml").read_text(encoding="utf-8")))
 ROWS: list[dict[str, Any]] = TABLE["rows"]
 
 with (HERE / "statements.csv").open(encoding="utf-8", newline="") as file:
@@ -43,7 +43,7 @@ async def test_statement(steps: list[Step], stages: Stages, engine: str) -> None
 
 @cache
 def _base() -> dict[str, Any]:
-    document = yaml.safe_load((HERE / TABLE["catalogue"]).read_text(encoding="utf-8"))
+    document = read_yaml((HERE / TABLE["catalogue"]).read_text(encoding="utf-8"))
     base: dict[str, Any] = merged(document, TABLE["patch"])
     return base
 

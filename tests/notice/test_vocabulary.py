@@ -5,10 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
+
+from tests.harness.documents import read_yaml
 
 HERE = Path(__file__).parent
-CATALOGUE: dict[str, Any] = yaml.safe_load(
+CATALOGUE: dict[str, Any] = read_yaml(
     (HERE.parents[1] / "app" / "catalogues" / "belkcase.yaml").read_text(encoding="utf-8")
 )
 SECTIONS = {"category": "data_categories", "purpose": "purposes", "recipient": "recipients", "measure": "measures"}

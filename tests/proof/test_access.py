@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
+from tests.harness.documents import read_yaml
 from tests.harness.service import Maywe
 
 TERMS = set((Path(__file__).parent / "dpv_terms.txt").read_text().split())  # of DPV 2.3
@@ -105,7 +105,7 @@ async def test_consent_records_say_what_became_of_each_choice(maywe: Maywe, ada:
 
 
 async def test_every_term_is_one_of_the_vocabulary(maywe: Maywe, ada: str) -> None:
-    belkcase = yaml.safe_load(files("app").joinpath("catalogues", "belkcase.yaml").read_bytes())
+    belkcase = read_yaml(files("app").joinpath("catalogues", "belkcase.yaml").read_bytes())
     documents = [await export(maywe, ada, **LINKED)]
     for catalogue in (None, belkcase | {"effective_from": "2016-01-01T00:00:00Z"}):
         if catalogue is not None:

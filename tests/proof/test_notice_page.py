@@ -6,15 +6,15 @@ from typing import Any
 
 import httpx
 import pytest
-import yaml
 
+from tests.harness.documents import read_yaml
 from tests.harness.service import Maywe
 
 
 @pytest.fixture
 async def anybody(maywe: Maywe) -> httpx.AsyncClient:
     """Somebody without a key, before whom the Belkcase catalogue is in force."""
-    document: dict[str, Any] = yaml.safe_load(files("app").joinpath("catalogues", "belkcase.yaml").read_bytes())
+    document: dict[str, Any] = read_yaml(files("app").joinpath("catalogues", "belkcase.yaml").read_bytes())
     document["effective_from"] = "2016-01-01T00:00:00Z"
     await maywe.publish(json.loads(json.dumps(document, default=str)))
     del maywe.http.headers["Authorization"]
@@ -25,7 +25,7 @@ async def test_every_enabled_purpose_is_there_with_its_reason_and_retention(anyb
     page = await anybody.get("/notice")
     assert page.status_code == 200
     assert page.headers["content-type"].startswith("text/html")
-    document = yaml.safe_load(files("app").joinpath("catalogues", "belkcase.yaml").read_bytes())
+    document = read_yaml(files("app").joinpath("catalogues", "belkcase.yaml").read_bytes())
     for key, purpose in document["purposes"].items():
         assert (f'<section id="{key}">' in page.text) == purpose.get("enabled", True)
     for words in ("Belkcase", "Offers by e-mail", "You agreed; you can withdraw", "The law obliges us", "years"):

@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from tests.conftest import catalogue
+from tests.harness.documents import read_yaml
 from tests.harness.scenarios import Scenario, Step
 from tests.harness.stages import Stages
 
@@ -15,7 +15,7 @@ HERE = Path(__file__).parent
 
 def _scenarios() -> list[Any]:
     files = sorted(path for path in HERE.glob("*.yaml") if "catalogue" not in path.stem)
-    suites = [(path.stem, yaml.safe_load(path.read_text(encoding="utf-8"))) for path in files]
+    suites = [(path.stem, read_yaml(path.read_text(encoding="utf-8"))) for path in files]
     return [
         pytest.param(suite["catalogue"], scenario["steps"], id=f"{name}-{scenario['id']}")
         for name, suite in suites
