@@ -52,7 +52,7 @@ async def test_what_is_imported_again_turns_no_no_into_a_yes(
 ) -> None:
     """And keeps every yes that rests on a choice alone."""
     people = People(maywe.http, seed=5)
-    for _ in range(150):
+    for _ in range(110):
         await people.step()
     await maywe.choose(ADA, GIVE, notice=shop["version"], evidence={"wording": "Yes,\n please"})
     file = tmp_path / f"people.{form}"
@@ -103,7 +103,7 @@ async def test_a_file_that_is_there_is_not_replaced(maywe: Maywe, tmp_path: Path
 
 async def test_killed_and_started_again_it_goes_on(maywe: Maywe, tmp_path: Path) -> None:
     many = tmp_path / "many.csv"
-    lines = [f"customer,c-{n},offers,withdraw,2026-11-02T10:00:00Z" for n in range(3000)]
+    lines = [f"customer,c-{n},offers,withdraw,2026-11-02T10:00:00Z" for n in range(1200)]
     many.write_text("\n".join(["type,id,purpose,choice,occurred_at", *lines]))
     assert (await command_here(maywe.url, "import", str(many))).exit_code == 0
     file, whole, place = (tmp_path / name for name in ("some.ndjson", "whole.ndjson", ".some.ndjson.place"))
@@ -111,12 +111,12 @@ async def test_killed_and_started_again_it_goes_on(maywe: Maywe, tmp_path: Path)
     arguments = ("export", str(file))
     process = Forked(arguments, environment(maywe.url), stdout=tmp_path / "out", stderr=tmp_path / "err")
     assert await anyio.to_thread.run_sync(_kill_once_there_is, place, process) == -signal.SIGKILL
-    assert 0 < json.loads(place.read_bytes())["identifiers"] < 3000
+    assert 0 < json.loads(place.read_bytes())["identifiers"] < 1200
     with (tmp_path / ".some.ndjson.part").open("ab") as half:
         half.write(b'{"type": "custo')  # written, but not yet among what is done
     await export(maywe, file)
     assert rows(file) == rows(whole)
-    assert len(rows(file)) == 3000
+    assert len(rows(file)) == 1200
     assert not [name for name in os.listdir(tmp_path) if name.startswith(".")]
 
 
