@@ -6,10 +6,11 @@ from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import RowMapping, func, insert, or_, select, update
+from sqlalchemy import RowMapping, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app import crypto
+from app.storage.inserting import add_rows
 from app.storage.tables import ledger, ledger_head
 
 _PAGE = 1000
@@ -70,7 +71,7 @@ async def append(connection: AsyncConnection, entries: Sequence[Entry], *, diges
         row = _row(entry)
         digest = crypto.chain_digest(digest, _chained(row))
         rows.append({**row, "digest": digest})
-    await connection.execute(insert(ledger), rows)
+    await add_rows(connection, ledger, rows)
     await connection.execute(update(ledger_head).values(digest=digest))
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.storage.database import insert_new
+from app.storage.inserting import insert_new
 from app.storage.tables import secret_keys
 
 

@@ -21,7 +21,8 @@ from app.decision.catalogue import Timeline
 from app.decision.model import State
 from app.decision.present import present_of
 from app.storage import codec
-from app.storage.database import Conflict, insert_new
+from app.storage.database import Conflict
+from app.storage.inserting import add_rows, insert_new
 from app.storage.tables import attachments, evidence, identifiers, subjects, tombstones
 
 _PAGE = 1000
@@ -162,8 +163,7 @@ async def create(connection: AsyncConnection, states: Sequence[State], timeline:
     rows = [
         {"subject_id": state.subject_id, **written(state, timeline), **_due(state, timeline, now)} for state in states
     ]
-    if rows:
-        await connection.execute(insert(subjects), rows)
+    await add_rows(connection, subjects, rows)
 
 
 async def save(connection: AsyncConnection, states: Iterable[State], timeline: Timeline, now: datetime) -> None:
@@ -183,9 +183,8 @@ def written(state: State, timeline: Timeline) -> dict[str, Any]:
 
 async def add_identifiers(connection: AsyncConnection, *added: Identifier) -> None:
     """Give subjects identifiers that nobody holds. Raises Conflict if another writer was first."""
-    statement = insert_new(connection, identifiers).returning(identifiers.c.identifier_id)
     rows = [identifier._asdict() for identifier in sorted(added, key=lambda i: i.digest)]
-    if len((await connection.execute(statement, rows)).all()) < len(rows):
+    if await add_rows(connection, identifiers, rows, only_new=True) < len(rows):
         raise Conflict
 
 
@@ -258,8 +257,7 @@ async def remove_tombstones(connection: AsyncConnection, digests: Sequence[bytes
 
 async def add_evidence(connection: AsyncConnection, rows: Sequence[tuple[str, str, bytes]]) -> None:
     """Lay sealed evidence beside the ledger: (evidence_id, subject_id, sealed)."""
-    if rows:
-        await connection.execute(insert(evidence), [dict(zip(evidence.c.keys(), row, strict=True)) for row in rows])
+    await add_rows(connection, evidence, [dict(zip(evidence.c.keys(), row, strict=True)) for row in rows])
 
 
 async def evidence_of(connection: AsyncConnection, subject_id: str) -> dict[str, bytes]:

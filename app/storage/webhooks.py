@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import and_, delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.storage.database import insert_new
+from app.storage.inserting import insert_new
 from app.storage.tables import webhook_letters as letters
 from app.storage.tables import webhooks
 
