@@ -38,6 +38,7 @@ from app.doors.edge import Edge
 from app.doors.hot import Application
 from app.doors.later import InTurn
 from app.doors.visits import Failures
+from app.retaining import tell_for_ever
 from app.settings import Settings, load_settings
 from app.storage import schema
 from app.storage.database import Database
@@ -76,7 +77,12 @@ def create_app(settings: Settings, *, clock: Callable[[], datetime] = _utc_now) 
         app.state.watch = watch = Watch(database)
         database.after_commit.append(watch.committed)
         dispatcher = Dispatcher(store, watch, app.state.destinations, settings.webhook_retries)
-        work: list[background.Work] = [watch.run, partial(sweep_for_ever, app.state.store), dispatcher.run]
+        work: list[background.Work] = [
+            watch.run,
+            partial(sweep_for_ever, store),
+            partial(tell_for_ever, store),
+            dispatcher.run,
+        ]
         if log is not None:
             work.append(log.run)
         if not settings.is_sqlite:

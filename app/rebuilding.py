@@ -109,6 +109,7 @@ def _canonical(state: State) -> tuple[object, ...]:
         state.standings,
         state.erased_at,
         state.ends_told,
+        state.due_told,
     )
 
 
@@ -123,6 +124,9 @@ async def rebuild_from(entries: AsyncIterator[Entry]) -> Rebuilt:
         elif entry.type == "evidence.expired":
             key = due.key(entry.purpose or "", entry.data["evidence"])
             rebuilt.state(entry.subject_id).ends_told[key] = entry.occurred_at
+        elif entry.type == "erasure.due":
+            due_told = rebuilt.state(entry.subject_id).due_told
+            due_told |= dict.fromkeys(entry.data["data_categories"], entry.occurred_at)
         elif entry.type != "consent.expired":  # its standing is all it tells
             state = rebuilt.state(entry.subject_id)
             fold.place(state, read(entry, state.side))

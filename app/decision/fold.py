@@ -59,8 +59,8 @@ def join(state: State, other: State, *, side: str) -> None:
     state.erasures = sorted({*state.erasures, *other.erasures})
     state.sides |= other.sides | {state.side: side, other.side: side}
     state.side = side
-    for evidence, at in other.ends_told.items():
-        state.ends_told[evidence] = max(at, state.ends_told.get(evidence, at))
+    for told, also in ((state.ends_told, other.ends_told), (state.due_told, other.due_told)):
+        told |= {name: max(at, told.get(name, at)) for name, at in also.items()}
 
 
 def tombstone(state: State, *, at: datetime, side: str, timeline: Timeline) -> State:

@@ -1,6 +1,6 @@
 """People read many at a time, each with those they are attached to."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from sqlalchemy import func, select
@@ -80,7 +80,22 @@ async def living_after(connection: AsyncConnection, after: str, *, limit: int) -
         .order_by(subjects.c.subject_id)
         .limit(limit)
     )
-    states = [codec.decode(state) for state in (await connection.execute(statement)).scalars()]
+    return await _people(connection, (await connection.execute(statement)).scalars())
+
+
+async def claim(connection: AsyncConnection, subject_ids: Sequence[str]) -> list[Person]:
+    """Take the rows of some living people until commit, but for those that another writer holds."""
+    statement = (
+        select(subjects.c.state)
+        .where(subjects.c.subject_id.in_(subject_ids), subjects.c.merged_into.is_(None), subjects.c.erased_at.is_(None))
+        .order_by(subjects.c.subject_id)
+        .with_for_update(skip_locked=True)
+    )
+    return await _people(connection, (await connection.execute(statement)).scalars())
+
+
+async def _people(connection: AsyncConnection, encoded: Iterable[bytes]) -> list[Person]:
+    states = [codec.decode(state) for state in encoded]
     heard = await _heard(connection, [state.subject_id for state in states])
     return [Person(state, tuple(heard.get(state.subject_id, ()))) for state in states]
 

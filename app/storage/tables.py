@@ -113,6 +113,16 @@ reckoning = Table(
     CheckConstraint("id = 1", name="single"),
 )
 
+# One row: up to which subject the round has come that tells what is due for erasure, and when the last one ended.
+retention_round = Table(
+    "retention_round",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("reached", String(64), nullable=False),
+    Column("ended_at", UtcDateTime),
+    CheckConstraint("id = 1", name="single"),
+)
+
 identifiers = Table(
     "identifiers",
     metadata,

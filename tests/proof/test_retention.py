@@ -1,10 +1,15 @@
 """What is due for erasure: the data categories that no purpose may use any more, and since when."""
 
+import asyncio
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from tests.harness.service import Maywe
+from app import retaining
+from app.retaining import tell_due
+from tests.changes.polling import follow
+from tests.harness.service import Maywe, command_here
 
 ADA = {"type": "customer", "id": "c-1"}
 
@@ -65,3 +70,77 @@ async def test_a_wrong_page_is_refused(maywe: Maywe, query: dict[str, Any], stat
 async def test_it_needs_a_key_that_may_read_subjects(maywe: Maywe) -> None:
     headers = {"Authorization": f"Bearer {await maywe.key('check')}"}
     assert (await maywe.http.get("/v1/retention/due", headers=headers)).status_code == 403
+
+
+# Told in the feed
+
+HEALTH = {"purpose": "health_advice", "choice": "give", "explicit": True}
+GIVEN = {"notice": "conformance-1", "occurred_at": "2026-05-01T10:00:00Z"}
+WITHDRAWN = {"purpose": "health_advice", "choice": "withdraw"}
+
+
+async def told(maywe: Maywe) -> list[tuple[str, list[str], str]]:
+    """What the feed says is due: about whom, which categories, since when."""
+    rows, _ = await follow(maywe.http, type="erasure.due")
+    return [(row["subject_id"], row["details"]["data_categories"], row["occurred_at"]) for row in rows]
+
+
+async def rounds(maywe: Maywe, *, after: timedelta = timedelta()) -> None:
+    """Whole rounds over everybody, some of them at the same time."""
+    now = datetime.now(UTC) + after
+    for _ in range(4):
+        await asyncio.gather(*(tell_due(maywe.store, now) for _ in range(2)))
+
+
+async def test_what_becomes_due_is_told_once(maywe: Maywe) -> None:
+    await maywe.choose(ADA, HEALTH, **GIVEN)
+    await rounds(maywe)
+    assert await told(maywe) == []
+    await maywe.choose(ADA, WITHDRAWN, occurred_at="2026-06-01T10:00:00Z")
+    await rounds(maywe)
+    assert await told(maywe) == [], "a round rests for an hour"
+    await rounds(maywe, after=timedelta(hours=1))
+    expected = [(await maywe.find(ADA), ["health"], "2026-06-01T10:00:00Z")]
+    assert await told(maywe) == expected
+    await rounds(maywe, after=timedelta(hours=2))
+    assert await told(maywe) == expected
+
+
+async def test_what_was_used_again_and_ended_again_is_told_again(maywe: Maywe) -> None:
+    for month in (4, 6):
+        await maywe.choose(ADA, HEALTH, notice="conformance-1", occurred_at=f"2026-{month:02}-01T10:00:00Z")
+        await maywe.choose(ADA, WITHDRAWN, occurred_at=f"2026-{month + 1:02}-01T10:00:00Z")
+        await rounds(maywe, after=timedelta(hours=month))
+    assert [since for _, _, since in await told(maywe)] == ["2026-05-01T10:00:00Z", "2026-07-01T10:00:00Z"]
+
+
+async def test_what_one_hears_makes_it_due_as_well(maywe: Maywe) -> None:
+    """Nothing is written about the device itself; it hears what the person says."""
+    device = {"type": "device", "id": "d-1"}
+    await maywe.choose(device, HEALTH, notice="conformance-1", occurred_at="2026-05-01T10:00:00Z")
+    await maywe.establish(ADA, {"fact": "informed", "occurred_at": "2026-05-01T10:00:00Z"})
+    one, attached = await maywe.find(ADA), await maywe.find(device)
+    await maywe.http.post(f"/v1/subjects/{one}/identifiers", json=device)
+    await maywe.choose(ADA, WITHDRAWN, occurred_at="2026-06-02T10:00:00Z")
+    await rounds(maywe)
+    assert (attached, ["health"], "2026-06-02T10:00:00Z") in await told(maywe)
+
+
+async def test_a_long_round_reaches_everybody(maywe: Maywe, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retaining, "_PAGE", 3)
+    people = [{"type": "customer", "id": f"c-{n}"} for n in range(10)]
+    for person in people:
+        await maywe.choose(person, HEALTH, **GIVEN)
+        await maywe.choose(person, WITHDRAWN, occurred_at="2026-06-01T10:00:00Z")
+    await rounds(maywe)
+    assert sorted(subject_id for subject_id, *_ in await told(maywe)) == sorted([await maywe.find(p) for p in people])
+    assert "agree" in (await command_here(maywe.url, "rebuild", "--check")).output
+    assert "whole" in (await command_here(maywe.url, "verify")).output
+
+
+async def test_who_was_erased_is_not_told_of(maywe: Maywe) -> None:
+    await maywe.choose(ADA, HEALTH, **GIVEN)
+    await maywe.choose(ADA, WITHDRAWN, occurred_at="2026-06-01T10:00:00Z")
+    await maywe.http.post(f"/v1/subjects/{await maywe.find(ADA)}/erasure", json={})
+    await rounds(maywe)
+    assert await told(maywe) == []
