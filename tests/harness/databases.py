@@ -84,7 +84,7 @@ class Databases:
                 source.backup(target)
             return copy
         copy = self.empty("postgresql")
-        dump = subprocess.run([_tool("pg_dump"), "--dbname", url], capture_output=True, check=True).stdout
+        dump = dumped(url)
         restoring = [_tool("psql"), "--quiet", "--set", "ON_ERROR_STOP=1", "--dbname", copy]
         subprocess.run(restoring, input=dump, capture_output=True, check=True)
         return copy
@@ -132,6 +132,11 @@ def _database_of(url: str) -> str:
 
 def _path_of(url: str) -> str:
     return url.removeprefix("sqlite:///")
+
+
+def dumped(url: str) -> bytes:
+    """What pg_dump makes of a database."""
+    return subprocess.run([_tool("pg_dump"), "--dbname", url], capture_output=True, check=True).stdout
 
 
 def _tool(name: str) -> str:

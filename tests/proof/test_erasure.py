@@ -12,6 +12,7 @@ import anyio.to_thread
 import psycopg
 import pytest
 
+from tests.harness.databases import dumped
 from tests.harness.service import Maywe
 
 WORDS = "Yours, Ophelia Unforgettable"
@@ -72,13 +73,14 @@ def _rows(maywe: Maywe, query: str) -> list[Any]:
 
 
 def everything(maywe: Maywe) -> bytes:
-    """Every octet of an embedded database, its write-ahead log folded in; on PostgreSQL a dump of every table."""
+    """Every octet of an embedded database, its write-ahead log folded in; on PostgreSQL what pg_dump makes of it, and
+    every table in both forms of COPY."""
     if maywe.store.database.is_sqlite:
         path = Path(maywe.url.removeprefix("sqlite:///"))
         assert _rows(maywe, "PRAGMA wal_checkpoint(TRUNCATE)")[0][0] == 0
         return b"".join(file.read_bytes() for file in path.parent.glob(f"{path.name}*"))
     names = "SELECT tablename FROM pg_tables WHERE schemaname = 'public'"
-    dump = b""
+    dump = dumped(maywe.url)
     with psycopg.connect(maywe.url) as server:
         for (table,) in server.execute(names).fetchall():
             for form in ("TEXT", "BINARY"):
