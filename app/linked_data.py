@@ -134,13 +134,14 @@ def _controls(purpose: Purpose) -> list[str]:
 
 
 def of_person(exported: dict[str, Any], timeline: Timeline, now: datetime) -> dict[str, Any]:
-    """What a person decided, one record per purpose and channel, each status with when and how it came about."""
+    """What a person decided, one record per purpose and channel, each status with when and how it came about; then what
+    services were told about the person, as far as the decision log has it."""
     records = [
         _record(standing, exported, timeline, now)
         for standing in exported["subject"]["standings"]
         if standing["version"]
     ]
-    return _document({"@graph": records})
+    return _document({"@graph": [*records, *(_answer(answer, timeline) for answer in exported["decisions"])]})
 
 
 def _record(standing: dict[str, Any], exported: dict[str, Any], timeline: Timeline, now: datetime) -> dict[str, Any]:
@@ -193,4 +194,25 @@ def _status(event: dict[str, Any], status: str | None, subject_id: str) -> dict[
         "dpv:isIndicatedBy": {"dct:identifier": subject_id} if by_person else {"dct:type": details["actor"]},
         "dpv:hasIndicationMethod": details.get("method"),
         "dct:language": details.get("language"),
+    }
+
+
+def _answer(answer: dict[str, Any], timeline: Timeline) -> dict[str, Any]:
+    """What a service was told: when, about which purpose under which notice, yes or no and why, and on which basis."""
+    catalogue = timeline.named(answer["catalogue_version"] or "")
+    purpose = catalogue.purposes.get(answer["purpose"]) if catalogue else None
+    recipient = catalogue.recipients.get(answer["recipient"]) if catalogue else None
+    return {
+        "@type": "dpv:Process",
+        "dct:identifier": answer["decision_id"],
+        "dct:date": answer["answered_at"],
+        "dct:audience": {"dct:identifier": answer["key_id"], "dct:title": answer["caller"]},
+        "dct:type": "yes" if answer["decision"] else "no",
+        "dct:description": answer["reason"],
+        "dpv:hasDataSubject": {"@type": "dpv:DataSubject", "dct:identifier": answer["subject_id"]},
+        "dpv:hasNotice": {"@type": "dpv:PrivacyNotice", "dct:identifier": answer["catalogue_version"]},
+        "dpv:hasPurpose": {"@type": list(purpose.dpv) if purpose else [], "dct:identifier": answer["purpose"]},
+        "dpv:hasProcessing": {"dct:identifier": answer["operation"], "dct:subject": answer["channel"]},
+        "dpv:hasRecipient": [_recipient(answer["recipient"], recipient)] if recipient else [],
+        "dpv:hasLegalBasis": _BASES.get(answer["basis"], []),
     }

@@ -3,19 +3,15 @@
 import csv
 import io
 import json
-import re
-from collections.abc import Iterator
 from importlib.resources import files
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.harness.documents import read_yaml
 from tests.harness.service import Maywe
+from tests.proof.vocabulary import TERMS, terms
 
-TERMS = set((Path(__file__).parent / "dpv_terms.txt").read_text().split())  # of DPV 2.3
-CURIE = re.compile(r"(dpv|pd|eu-gdpr|tech):\S+")
 ADA = {"type": "email", "id": "ada@example.com"}
 GIVE = {"purpose": "offers", "channel": "email", "choice": "give"}
 LINKED = {"Accept": "application/ld+json"}
@@ -111,25 +107,12 @@ async def test_every_term_is_one_of_the_vocabulary(maywe: Maywe, ada: str) -> No
         if catalogue is not None:
             await maywe.http.put("/v1/catalogue", json=json.loads(json.dumps(catalogue, default=str)))
         documents.append((await maywe.http.get("/v1/catalogue", params={"format": "dpv"})).json())
-    used = {term for document in documents for term in _terms(document)}
+    used = {term for document in documents for term in terms(document)}
     assert len(documents[-1]["dpv:hasProcess"]) > 25
     assert len(used) > 100
     assert used <= TERMS
     prefixes = documents[0]["@context"]
     assert {term.partition(":")[0] for term in used} <= prefixes.keys()
-
-
-def _terms(value: Any) -> Iterator[str]:
-    if isinstance(value, dict):
-        for key, item in value.items():
-            if key != "@context":
-                yield from _terms(key)
-                yield from _terms(item)
-    elif isinstance(value, list):
-        for item in value:
-            yield from _terms(item)
-    elif isinstance(value, str) and CURIE.fullmatch(value):
-        yield value
 
 
 async def test_the_record_of_processing_has_a_row_per_enabled_purpose(maywe: Maywe, shop: dict[str, Any]) -> None:

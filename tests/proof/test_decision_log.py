@@ -11,6 +11,7 @@ from app import decision_log, metrics
 from app.storage.database import Unavailable
 from tests.harness import sql
 from tests.harness.service import Maywe, command_here, in_process
+from tests.proof.vocabulary import TERMS, terms
 
 ADA = {"type": "email", "id": "ada.unmistakable@example.com"}
 BEN = {"type": "email", "id": "ben.unmistakable@example.com"}
@@ -65,6 +66,33 @@ async def test_every_no_is_kept_with_who_asked(logging: Maywe, shop: dict[str, A
         "recipient": None,
         "operation": "use",
     }
+
+
+async def test_the_linked_data_of_a_person_say_it_too(logging: Maywe, shop: dict[str, Any]) -> None:
+    await logging.choose(ADA, ON, notice=shop["version"])
+    recipient = next(key for key in shop["purposes"]["offers"]["recipients"])
+    yes = await logging.ask(ADA, **OFFERS, operation="disclose", recipient=recipient)
+    no = await logging.ask(ADA, "ads")
+    kept = {answer["decision_id"]: answer for answer in await exported(logging, ADA)}
+    told = await logging.http.get(
+        f"/v1/subjects/{await logging.find(ADA)}/export", headers={"Accept": "application/ld+json"}
+    )
+    nodes = {node["dct:identifier"]: node for node in told.json()["@graph"]}
+    assert kept.keys() == {yes["decision_id"], no["decision_id"]} <= nodes.keys()
+    for decision_id, answer in kept.items():
+        node = nodes[decision_id]
+        assert node["dct:type"] == ("yes" if answer["decision"] else "no")
+        assert node["dct:description"] == answer["reason"]
+        assert node["dct:date"] == answer["answered_at"]
+        assert node["dct:audience"] == {"dct:identifier": answer["key_id"], "dct:title": "test"}
+        assert node["dpv:hasPurpose"]["dct:identifier"] == answer["purpose"]
+        assert node["dpv:hasDataSubject"]["dct:identifier"] == answer["subject_id"]
+    assert nodes[yes["decision_id"]]["dpv:hasRecipient"][0]["dct:identifier"] == recipient
+    assert nodes[yes["decision_id"]]["dpv:hasLegalBasis"] == ["dpv:ExpressedConsent", "eu-gdpr:A6-1-a"]
+    assert nodes[no["decision_id"]]["dpv:hasLegalBasis"] == []
+    used = set(terms(told.json()))
+    assert "dpv:hasProcessing" in used
+    assert used <= TERMS
 
 
 @pytest.mark.parametrize(("share", "kept"), [(0, 0), (1, 3)])
