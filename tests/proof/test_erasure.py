@@ -4,7 +4,7 @@ embedded database, not in a dump."""
 import base64
 import hashlib
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,9 @@ import anyio.to_thread
 import psycopg
 import pytest
 
-from tests.harness.databases import dumped
-from tests.harness.service import Maywe
+from tests.harness.databases import Databases, dumped
+from tests.harness.service import Maywe, in_process
+from tests.webhooks.receiver import Answer, Message, becomes, hook, receiving
 
 WORDS = "Yours, Ophelia Unforgettable"
 EMAIL = {"type": "email", "id": "ophelia.unforgettable@example.com"}
@@ -45,6 +46,10 @@ async def live(maywe: Maywe) -> str:
     return subject_id
 
 
+async def refused(_message: Message) -> Answer:
+    return Answer(500)
+
+
 def needles() -> Iterator[bytes]:
     """Everything told about the person, in the forms in which it might have been kept."""
     for text in (WORDS, *REFERENCES, *(identifier["id"] for identifier in (EMAIL, CUSTOMER, PHONE))):
@@ -73,8 +78,8 @@ def _rows(maywe: Maywe, query: str) -> list[Any]:
 
 
 def everything(maywe: Maywe) -> bytes:
-    """Every octet of an embedded database, its write-ahead log folded in; on PostgreSQL what pg_dump makes of it, and
-    every table in both forms of COPY."""
+    """Every octet of an embedded database, its write-ahead log folded in; on PostgreSQL what `pg_dump` writes, and
+    every table in the form of the wire as well."""
     if maywe.store.database.is_sqlite:
         path = Path(maywe.url.removeprefix("sqlite:///"))
         assert _rows(maywe, "PRAGMA wal_checkpoint(TRUNCATE)")[0][0] == 0
@@ -83,9 +88,8 @@ def everything(maywe: Maywe) -> bytes:
     dump = dumped(maywe.url)
     with psycopg.connect(maywe.url) as server:
         for (table,) in server.execute(names).fetchall():
-            for form in ("TEXT", "BINARY"):
-                with server.cursor().copy(f"COPY {table} TO STDOUT (FORMAT {form})") as copied:  # type: ignore[arg-type]
-                    dump += b"".join(bytes(part) for part in copied)
+            with server.cursor().copy(f"COPY {table} TO STDOUT (FORMAT BINARY)") as copied:  # type: ignore[arg-type]
+                dump += b"".join(bytes(part) for part in copied)
     return dump
 
 
@@ -103,6 +107,35 @@ async def test_nothing_that_was_told_about_the_person_is_left(maywe: Maywe) -> N
     assert not [value for value in sealed if value[21:37] in after]  # nor a fragment of the ciphertext
     assert not [needle for needle in needles() if needle in after]
     assert subject_id.encode() in after
+
+
+async def test_nor_in_what_was_answered_and_pushed(
+    databases: Databases, engine: str, published: Callable[[str], Awaitable[str]]
+) -> None:
+    """With the decision log on, a webhook whose letters lie dead, and stored answers to repeated requests."""
+    url = databases.copy(await published(engine))
+    settings = {"decision_log_days": 1, "webhook_networks": "127.0.0.0/8", "webhook_retries": "0.05"}
+    async with receiving() as receiver, in_process(url, **settings) as maywe:
+        receiver.answer = refused
+        made = await hook(maywe, receiver.url, filter={"identifier_type": "email", "type": ["choice.give"]})
+        maywe.http.headers["Idempotency-Key"] = "unforgotten"
+        await maywe.choose(
+            EMAIL, {"purpose": "ads", "choice": "give"}, notice="conformance-1", evidence={"wording": WORDS}
+        )
+        del maywe.http.headers["Idempotency-Key"]
+        subject_id = await live(maywe)
+        await maywe.ask(EMAIL, "offers", channel="email")
+        await becomes(maywe, made, dead_letters=2)
+        assert receiver.got[0].data["subject"] == EMAIL  # pushed, and kept as a place in the ledger alone
+        await maywe.app.state.decision_log.write()
+        logged = f"SELECT count(*) FROM decisions WHERE subject_id = '{subject_id}'"
+        assert (await anyio.to_thread.run_sync(_rows, maywe, logged))[0][0] > 0
+        sealed = await anyio.to_thread.run_sync(sealed_values, maywe)
+        assert (await maywe.http.post(f"/v1/subjects/{subject_id}/erasure", json={"reason": WORDS})).status_code == 200
+        after = await anyio.to_thread.run_sync(everything, maywe)
+        assert not [needle for needle in (*needles(), *sealed) if needle in after]
+        assert (await anyio.to_thread.run_sync(_rows, maywe, logged))[0][0] == 0
+    databases.drop(url)
 
 
 async def test_what_was_unlinked_is_gone_and_the_rest_stays(maywe: Maywe) -> None:
