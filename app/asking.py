@@ -13,6 +13,7 @@ from app.decision.catalogue import Catalogue, Timeline
 from app.decision.model import Decision, Person, Question, State
 from app.decision.refusal import Conflicting, Invalid
 from app.decision.rules import decide
+from app.decision.unused import everything_about
 from app.storage import ledger
 from app.storage.ledger import Head
 from app.storage.lookup import Found, Look, Snapshot, looking
@@ -136,16 +137,6 @@ def _address(subject: Subject, catalogue: Catalogue | None, store: Store) -> Add
         return address_of(subject, catalogue, store.secrets)
     except Invalid as invalid:
         return invalid
-
-
-def everything_about(catalogue: Catalogue, *, jurisdiction: str | None, gpc: bool) -> list[Question]:
-    """One question per enabled purpose and channel."""
-    return [
-        Question(purpose=key, channel=channel, jurisdiction=jurisdiction, gpc=gpc)
-        for key, purpose in catalogue.purposes.items()
-        if purpose.enabled
-        for channel in purpose.channels or (None,)
-    ]
 
 
 async def ask_all(

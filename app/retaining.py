@@ -4,16 +4,12 @@ Asked for, and told in the change feed, by rounds over everybody."""
 import asyncio
 import random
 import time
-from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.asking import everything_about
-from app.decision.catalogue import Catalogue, Timeline
-from app.decision.model import Person, Question
-from app.decision.rules import decide
+from app.decision.unused import Unused, untold, unused
 from app.storage import ledger, people, retention
 from app.storage.database import Unavailable
 from app.storage.retention import Round
@@ -28,13 +24,6 @@ _PAUSE = 1.0  # seconds between two steps, at least
 _SHARE = 20  # of the time of a process one part at most
 
 _log = get_logger("maywe.retaining")
-
-
-class Unused(NamedTuple):
-    """A category that no purpose may use. `since` is when the last one might; None if none ever might."""
-
-    data_category: str
-    since: datetime | None
 
 
 class Due(NamedTuple):
@@ -56,57 +45,12 @@ async def due(connection: AsyncConnection, store: Store, *, after: str, limit: i
     """Look at so many people, in the order of their ids. Raises NotReady."""
     head = await ledger.head(connection)
     timeline = await store.timeline(connection, head)
-    catalogue = timeline.in_force(now)
-    if catalogue is None:
+    if timeline.in_force(now) is None:
         raise no_catalogue()
     living = await people.living_after(connection, after, limit=limit)
-    found = [Due(person.own.subject_id, list(_unused(person, catalogue, timeline, now))) for person in living]
+    found = [Due(person.own.subject_id, unused(person, timeline, now)) for person in living]
     following = living[-1].own.subject_id if len(living) == limit else None
     return Page([one for one in found if one.data_categories], following, head.revision)
-
-
-def _unused(person: Person, catalogue: Catalogue, timeline: Timeline, now: datetime) -> Iterator[Unused]:
-    """The categories that no purpose may use now, in the order of the catalogue, each with when one last might."""
-    everything = everything_about(catalogue, jurisdiction=None, gpc=False)
-    asked = [q for q in everything if catalogue.purposes[q.purpose].personal]  # what is anonymous is not held here
-    usable = {c for q in asked if decide(q, person, timeline, now).decision for c in _covered(q, catalogue)}
-    unused = [category for category in catalogue.data_categories if category not in usable]
-    questions = [
-        q
-        for q in asked
-        if any(c in _covered(q, catalogue) for c in unused) and not _was_never_allowed(q.purpose, person, timeline)
-    ]
-    ended = _ended(person, questions, catalogue, timeline, now)
-    for category in unused:
-        yield Unused(category, ended.get(category))
-
-
-def _was_never_allowed(purpose: str, person: Person, timeline: Timeline) -> bool:
-    """Whether a purpose certainly never had a ground: it always rested on consent alone, and none was given."""
-    grounds = [ground for version in timeline.with_purpose(purpose) for ground in version.purposes[purpose].grounds]
-    is_chosen = all(ground.basis == "consent" and ground.evidence is None for ground in grounds)
-    return is_chosen and not any(e.type == "choice.give" for e in person.own.by_purpose.get(purpose, ()))
-
-
-def _covered(question: Question, catalogue: Catalogue) -> tuple[str, ...]:
-    return catalogue.purposes[question.purpose].data_categories
-
-
-def _ended(
-    person: Person, questions: Sequence[Question], catalogue: Catalogue, timeline: Timeline, now: datetime
-) -> dict[str, datetime]:
-    """When each category was last allowed for any of the questions: from instant to instant at which an answer may have
-    changed, by an event or by time alone."""
-    happened = sorted({e.at for state in (person.own, *person.heard) for e in state.events() if e.at < now})
-    ended: dict[str, datetime] = {}
-    at = happened[0] if happened else now
-    while at < now:
-        answers = [(q, decide(q._replace(as_of=at), person, timeline, now)) for q in questions]
-        changes = [*(e for e in happened if e > at), *(a.valid_until for _, a in answers if a.valid_until), now]
-        following = min(instant for instant in changes if instant > at)
-        ended |= {c: following for q, answer in answers if answer.decision for c in _covered(q, catalogue)}
-        at = following
-    return ended
 
 
 # Telling it in the change feed
@@ -135,11 +79,8 @@ async def tell_due(store: Store, now: datetime) -> None:
         if is_resting or timeline.in_force(now) is None:
             return
         living = await people.living_after(connection, reached.reached, limit=_PAGE)
-    due = []
-    for person in living:
-        if _newly_due(person, timeline, now):
-            due.append(person.own.subject_id)
-        await asyncio.sleep(0)  # questions have their turn
+    # In a thread, since a long history takes long: questions have their turn meanwhile.
+    due = [p.own.subject_id for p in living if await asyncio.to_thread(untold, p, timeline, now)]
     following = Round(living[-1].own.subject_id, None) if len(living) == _PAGE else Round("", now)
 
     async def work(connection: AsyncConnection) -> None:
@@ -148,18 +89,7 @@ async def tell_due(store: Store, now: datetime) -> None:
         unit = await Unit.begin(connection, store, now)
         for person in await people.claim(connection, due):
             unit.replace(person.own)
-            unit.tell_due(person.own, _newly_due(person, unit.timeline, now))
+            unit.tell_due(person.own, await asyncio.to_thread(untold, person, unit.timeline, now))
         await unit.finish()
 
     await store.database.write(work)
-
-
-def _newly_due(person: Person, timeline: Timeline, now: datetime) -> dict[str, datetime]:
-    """The categories that some purpose once might use and none may any more, and since when, if that was not told."""
-    catalogue = timeline.in_force(now)
-    if catalogue is None:
-        return {}
-    told = person.own.due_told
-    unused = _unused(person, catalogue, timeline, now)
-    ended = {one.data_category: one.since for one in unused if one.since is not None}
-    return {category: since for category, since in ended.items() if category not in told or told[category] < since}

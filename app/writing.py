@@ -260,12 +260,11 @@ class Unit:
                 state.ends_told[end.key] = end.at
                 self._drafts.append(draft)
 
-    def tell_due(self, state: State, since: dict[str, datetime]) -> None:
-        """Record that some data categories of a subject are due for erasure since some instants."""
-        for at in sorted(set(since.values())):
-            categories = sorted(category for category, began in since.items() if began == at)
+    def tell_due(self, state: State, untold: dict[datetime, list[str]]) -> None:
+        """Record which data categories of a subject are due for erasure since when."""
+        for at, categories in untold.items():
             self._drafts.append(Draft("erasure.due", at, state.subject_id, {"data_categories": categories}))
-        state.due_told |= since
+            state.due_told |= dict.fromkeys(categories, at)
 
     def replace(self, state: State) -> None:
         """Put a state in the place of the one that was held for the subject."""

@@ -126,11 +126,6 @@ class Databases:
         self._opened.close()
 
 
-def dumped(url: str) -> bytes:
-    """A backup of a PostgreSQL database as `pg_dump` writes it."""
-    return subprocess.run([_tool("pg_dump"), "--dbname", url], capture_output=True, check=True).stdout
-
-
 def _database_of(url: str) -> str:
     return urlsplit(url).path.lstrip("/")
 

@@ -144,3 +144,44 @@ async def test_who_was_erased_is_not_told_of(maywe: Maywe) -> None:
     await maywe.http.post(f"/v1/subjects/{await maywe.find(ADA)}/erasure", json={})
     await rounds(maywe)
     assert await told(maywe) == []
+
+
+BROWSING = ("improvement", "recommendations", "fraud_checks")  # what else may use it, as long as nobody objects
+
+
+async def test_the_first_that_is_said_may_make_it_due(maywe: Maywe) -> None:
+    """A legitimate interest needs no event on file, so it may have used the data until the objection."""
+    for purpose in BROWSING:
+        await maywe.choose(ADA, {"purpose": purpose, "choice": "object"}, occurred_at="2026-05-01T10:00:00Z")
+    await rounds(maywe)
+    assert (await maywe.find(ADA), ["browsing"], "2026-05-01T10:00:00Z") in await told(maywe)
+
+
+async def test_the_end_of_the_last_contract_makes_it_due(maywe: Maywe) -> None:
+    contract = {"reference": "order-1"}
+    await maywe.establish(ADA, {"fact": "contract_started", **contract, "occurred_at": "2026-05-01T10:00:00Z"})
+    await rounds(maywe)
+    assert await told(maywe) == []
+    await maywe.establish(ADA, {"fact": "contract_ended", **contract, "occurred_at": "2026-06-01T10:00:00Z"})
+    await rounds(maywe, after=timedelta(hours=1))
+    ((_, _, since),) = await told(maywe)
+    assert since == "2026-06-01T10:00:00Z"
+
+
+@pytest.mark.parametrize("forgets_the_category", [False, True])
+async def test_a_version_without_the_purpose_makes_it_due(
+    maywe: Maywe, shop: dict[str, Any], *, forgets_the_category: bool
+) -> None:
+    await maywe.choose(ADA, HEALTH, **GIVEN)
+    purposes = {key: purpose for key, purpose in shop["purposes"].items() if key != "health_advice"}
+    categories = {k: c for k, c in shop["data_categories"].items() if k != "health" or not forgets_the_category}
+    for recipient in shop["recipients"].values():
+        if "data_categories" in recipient:
+            recipient["data_categories"] = [c for c in recipient["data_categories"] if c in categories]
+    later = {**shop, "version": "later", "purposes": purposes, "data_categories": categories}
+    del later["effective_from"]
+    await maywe.publish(later)
+    versions = (await maywe.http.get("/v1/catalogue/versions")).json()["versions"]
+    start = next(v["effective_from"] for v in versions if v["version"] == "later")
+    await rounds(maywe)
+    assert await told(maywe) == [(await maywe.find(ADA), ["health"], start)]
