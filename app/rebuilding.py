@@ -124,7 +124,7 @@ async def rebuild_from(entries: AsyncIterator[Entry]) -> Rebuilt:
         elif entry.type == "evidence.expired":
             key = due.key(entry.purpose or "", entry.data["evidence"])
             rebuilt.state(entry.subject_id).ends_told[key] = entry.occurred_at
-        elif entry.type == "erasure.due":
+        elif entry.type == "erasure_due":
             due_told = rebuilt.state(entry.subject_id).due_told
             due_told |= dict.fromkeys(entry.data["data_categories"], entry.occurred_at)
         elif entry.type != "consent.expired":  # its standing is all it tells

@@ -17,7 +17,7 @@ from app.storage.store import Store
 from app.telemetry import get_logger
 from app.writing import Unit, no_catalogue
 
-_ROUND = timedelta(hours=1)  # from the end of a round to the next: whoever erases has days to do so
+_REST = timedelta(minutes=1)  # from the end of a round to the next
 _START = 60.0  # seconds until a process that was started joins in: it has other things to do
 _PAGE = 50  # people looked at in one step
 _PAUSE = 1.0  # seconds between two steps, at least
@@ -74,7 +74,7 @@ async def tell_due(store: Store, now: datetime) -> None:
     and what is told of these people is one commit."""
     async with store.database.view() as connection:
         reached = await retention.round_now(connection)
-        is_resting = not reached.reached and reached.ended_at is not None and now < reached.ended_at + _ROUND
+        is_resting = not reached.reached and reached.ended_at is not None and now < reached.ended_at + _REST
         timeline = await store.timeline(connection, await ledger.head(connection))
         if is_resting or timeline.in_force(now) is None:
             return

@@ -14,7 +14,7 @@ TYPES = (
     *(f"subject.{s}" for s in ("linked", "unlinked", "merged", "erased")),
     "consent.expired",
     "evidence.expired",
-    "erasure.due",
+    "erasure_due",
     "catalogue.published",
 )
 _DETAILS: dict[str, tuple[str, ...]] = {
@@ -23,7 +23,7 @@ _DETAILS: dict[str, tuple[str, ...]] = {
     "fact.restriction_lifted": ("data_categories",),
     "fact.child": ("until",),
     "evidence.expired": ("evidence",),
-    "erasure.due": ("data_categories",),
+    "erasure_due": ("data_categories",),
     "subject.linked": ("attached", "merged"),
     "subject.unlinked": ("attached",),
     "catalogue.published": ("version", "effective_from", "material_changes"),

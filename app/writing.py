@@ -263,7 +263,7 @@ class Unit:
     def tell_due(self, state: State, untold: dict[datetime, list[str]]) -> None:
         """Record which data categories of a subject are due for erasure since when."""
         for at, categories in untold.items():
-            self._drafts.append(Draft("erasure.due", at, state.subject_id, {"data_categories": categories}))
+            self._drafts.append(Draft("erasure_due", at, state.subject_id, {"data_categories": categories}))
             state.due_told |= dict.fromkeys(categories, at)
 
     def replace(self, state: State) -> None:
