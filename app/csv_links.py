@@ -32,14 +32,15 @@ def write_links(rows: Iterable[str], out: IO[str], minter: Minter, *, wanted: Wa
     column = "id" if "id" in columns else type
     if column not in columns or (type is None and "type" not in columns):
         raise Unreadable("name the column of identifiers as their type, such as email; or id, with --type")
-    writer = csv.DictWriter(out, [*columns, *MADE], extrasaction="ignore", restval="")
+    kept = [name for name in columns if name not in MADE]  # a file that was made here may be made anew
+    writer = csv.DictWriter(out, [*kept, *MADE], extrasaction="ignore", restval="")
     writer.writeheader()
     counts = {True: 0, False: 0}
     for row in reader:
         subject = Subject(row.get("type") or type or "", row.get(column or "") or "")
         links = _links(minter, _of_row(wanted, subject, row))
         counts["error" not in links] += 1
-        writer.writerow(row | links)
+        writer.writerow(row | dict.fromkeys(MADE, "") | links)
     return Counted(made=counts[True], refused=counts[False])
 
 

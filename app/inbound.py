@@ -7,6 +7,7 @@ from email import message_from_bytes
 from email.errors import HeaderParseError
 from email.header import decode_header, make_header
 from email.message import Message
+from email.parser import BytesHeaderParser
 from email.utils import parseaddr
 from typing import Literal, NamedTuple
 
@@ -134,8 +135,14 @@ class Mail(NamedTuple):
 
 def read_mail(raw: bytes, secrets: Secrets) -> Mail:
     """Read a mail as it came in. The token is looked for in the subject, the address it was sent to, and the body."""
-    message = message_from_bytes(raw)
-    sender = parseaddr(_header(message, "From"))[1]
+    try:
+        return _read(message_from_bytes(raw), secrets)
+    except RecursionError:  # parts within parts without end: the headers still count
+        return _read(BytesHeaderParser().parsebytes(raw), secrets)
+
+
+def _read(message: Message, secrets: Secrets) -> Mail:
+    sender = _claimed_sender(message)
     looked_at = 0
     for place, text in _places(message):
         for found in _TOKEN.findall(text):
@@ -146,6 +153,13 @@ def read_mail(raw: bytes, secrets: Secrets) -> Mail:
             if looked_at >= _LOOKED_AT:
                 break
     return Mail(_is_automatic(message), None, None, sender)
+
+
+def _claimed_sender(message: Message) -> str:
+    try:
+        return parseaddr(_header(message, "From"))[1]
+    except RecursionError:  # comments within comments without end
+        return ""
 
 
 def _places(message: Message) -> Iterator[tuple[Literal["subject", "address", "body"], str]]:

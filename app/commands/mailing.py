@@ -1,5 +1,6 @@
 """links and lint-mail: for those who send mail."""
 
+import csv
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -55,6 +56,8 @@ def links(recipients: Path, identifier_type: str | None, catalogue: Path | None,
             raise click.ClickException(str(unreadable)) from None
         except UnicodeDecodeError:
             raise click.ClickException("the recipients are not UTF-8") from None
+        except csv.Error as error:
+            raise click.ClickException(f"the recipients are no CSV: {error}") from None
     click.echo(f"{counted.made} links made, {counted.refused} rows refused", err=True)
     if counted.refused:
         sys.exit(1)

@@ -15,7 +15,7 @@ from app.doors.pages import DEFAULT_LANGUAGE, LANGUAGES, messages
 from app.doors.problems import responses
 from app.doors.recorded import RecordedEvent
 from app.doors.strict import StrictRoute
-from app.doors.words import Instant, Response, clean
+from app.doors.words import Instant, Language, Response, clean
 from app.doors.words import Request as Body
 from app.inbound import read_mail, read_word, receive_mail, receive_text, sender_of
 from app.links import Minter, Wanted
@@ -36,7 +36,7 @@ class TextMessage(Body):
     sender: StrictStr = Field(alias="from", max_length=64, examples=["+4915112345678"])
     body: Annotated[StrictStr, Field(max_length=4096, examples=["STOP"]), AfterValidator(clean)]
     occurred_at: Instant | None = Field(default=None, description="When it was sent; by default now.", examples=[None])
-    language: StrictStr | None = Field(default=None, description="Of the reply: en or de.", examples=["en"])
+    language: Language | None = Field(default=None, description="Of the reply: en or de.", examples=["en"])
 
 
 class InboundResponse(Response):

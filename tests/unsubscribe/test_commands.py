@@ -91,6 +91,29 @@ def test_a_short_row_is_refused_and_the_next_one_is_not(minter: Minter) -> None:
     assert write_links(rows, out, minter, wanted=Wanted(Subject())) == (1, 1)
 
 
+def test_a_file_that_was_made_before_may_be_made_anew(minter: Minter) -> None:
+    out = io.StringIO()
+    rows = ["email,url,error\n", "ada@example.com,old,once refused\n"]
+    assert write_links(rows, out, minter, wanted=Wanted(Subject(), "offers", "email")) == (1, 0)
+    made = minter.mint(Wanted(Subject("email", "ada@example.com"), "offers", "email"))
+    assert out.getvalue().splitlines()[0].split(",").count("url") == 1
+    [row] = table(out.getvalue())
+    assert (row["url"], row["error"]) == (made.url, "")
+
+
+def test_what_is_no_csv_is_said_in_one_line(newsletter: dict[str, Any], tmp_path: Path) -> None:
+    catalogue = tmp_path / "catalogue.yaml"
+    catalogue.write_text(yaml.safe_dump(newsletter), "utf-8")
+    done = run(
+        f"sqlite:///{tmp_path / 'maywe.db'}",
+        *("links", "-", "--catalogue", str(catalogue), "--channel", "email", "--purpose", "offers"),
+        stdin="email\n" + "a" * 200_000 + "\n",
+        MAYWE_PUBLIC_URL=PUBLIC,
+    )
+    assert done.exit_code == 1
+    assert "the recipients are no CSV" in done.stderr
+
+
 # lint-mail
 
 

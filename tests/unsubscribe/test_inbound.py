@@ -134,6 +134,12 @@ def test_a_number_that_is_none_is_refused_without_echo(site: Website) -> None:
     assert "secret" not in str(answer)
 
 
+@pytest.mark.parametrize("language", ["\0", "e" * 5000, "<b>"])
+def test_a_language_that_is_none_is_refused(site: Website, language: str) -> None:
+    answer = site.post("/v1/inbound/sms", {"from": "+4915112345678", "body": "STOP", "language": language}, 422)
+    assert [error["pointer"] for error in answer["errors"]] == ["/language"]
+
+
 # Mails
 
 
@@ -217,6 +223,19 @@ def test_from_is_never_trusted(site: Website) -> None:
 @pytest.mark.parametrize("raw", [b"", b"\xff\xfe\x00", b"Subject: =?utf-8?b?x?=\nFrom: =?x?q?\n\n", b"From" * 1000])
 def test_a_broken_mail_is_no_error(site: Website, raw: bytes) -> None:
     assert hand_on(site, raw)["events"] == []
+
+
+@pytest.mark.parametrize(
+    "endless",
+    [b"Content-Type: message/rfc822\n\n" * 3000, b"From: " + b"(" * 5000 + b"\n\nhi"],
+    ids=["parts within parts", "comments within comments"],
+)
+def test_a_mail_without_end_is_read_as_far_as_it_can_be(site: Website, endless: bytes) -> None:
+    assert hand_on(site, endless)["events"] == []
+    who = site.person()
+    token = token_of(site.link(who))
+    assert hand_on(site, f"Subject: {token}\n".encode() + endless)["found_in"] == "subject"
+    assert not site.ask(who)[0]
 
 
 def test_only_a_raw_message_is_taken(site: Website) -> None:
