@@ -38,7 +38,8 @@ _HELP = frozenset(("help", "info", "hilfe"))
 # What a reasonable person reads as a stop within a sentence (47 CFR 64.1200(a)(10)). End, quit and cancel are not here:
 # within a sentence they are about something else.
 _POSSIBLE_STOP = re.compile(
-    r"\b(stopp?|unsubscribe|opt ?out|remove me|take me off|leave me alone|no more|(do not|don ?t) (text|send|contact|"
+    r"\b(stopp?|unsubscribe|cancel (my |the )?subscription|opt ?(me )?out|"
+    r"remove me|take me off|leave me alone|no more|(do not|don ?t) (text|send|contact|"
     r"message)|abmelden|abbestellen|austragen|keine (sms|nachrichten|werbung)|aufhoren|arret|arretez|alto|baja)\b"
 )
 _ON_SMS = Choice("object", scope=ALL_MARKETING, channel="sms")

@@ -16,6 +16,7 @@ STOP = (
 )
 POSSIBLE_STOP = (
     *("please stop texting me", "Stop sending this!!", "can you take me off your list", "don't text me"),
+    *("Cancel my subscription!", "opt me out of this"),
     *("unsubscribe me please", "no more messages", "Bitte keine Werbung mehr", "bitte abmelden danke"),
 )
 NOTHING = (
