@@ -188,9 +188,12 @@ class Load:
     def run(self, address: str, seconds: int, *, connections: int = 16, rate: float | None = None) -> "Result":
         """Run wrk on the core of the load; at about so many requests a second, or as many as it can."""
         pause = {"BENCH_PAUSE": str(1000 * connections / rate)} if rate else {}
-        command = ["taskset", "-c", LOAD_CORE, "wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "-s", str(_LOADER)]
+        command = ["taskset", "-c", LOAD_CORE, "wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "30s"]
         done = subprocess.run(
-            [*command, address], env={**os.environ, **self._environment, **pause}, capture_output=True, text=True
+            [*command, "-s", str(_LOADER), address],
+            env={**os.environ, **self._environment, **pause},
+            capture_output=True,
+            text=True,
         )
         if done.returncode != 0:
             sys.exit(f"wrk: {done.stdout}{done.stderr}")
