@@ -1,15 +1,20 @@
 """Reading JSON and YAML strictly: each name once in an object, no aliases, no NaN. What one reader would take for this
-and another for that is refused, saying where."""
+and another for that is refused, saying where. And mails, of which something is to be read whatever they are like."""
 
 import json
 import re
+from collections.abc import Callable
 from datetime import UTC, date, datetime
-from typing import Any
+from email import message_from_bytes
+from email.message import Message
+from email.parser import BytesHeaderParser
+from typing import Any, TypeVar
 
 import yaml
 
 from app.decision.refusal import Unreadable
 
+_T = TypeVar("_T")
 _BOOLEAN = "tag:yaml.org,2002:bool"
 
 
@@ -106,3 +111,11 @@ _Loader.yaml_implicit_resolvers = {
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
 _Loader.add_implicit_resolver(_BOOLEAN, re.compile(r"(?:true|True|TRUE|false|False|FALSE)\Z"), list("tTfF"))
+
+
+def read_message(raw: bytes, read: Callable[[Message], _T]) -> _T:
+    """What is read of a mail; of one whose parts lie within parts without end, what its headers alone say."""
+    try:
+        return read(message_from_bytes(raw))
+    except RecursionError:
+        return read(BytesHeaderParser().parsebytes(raw))

@@ -3,11 +3,9 @@
 import re
 import unicodedata
 from collections.abc import Iterator, Sequence
-from email import message_from_bytes
 from email.errors import HeaderParseError
 from email.header import decode_header, make_header
 from email.message import Message
-from email.parser import BytesHeaderParser
 from email.utils import parseaddr
 from typing import Literal, NamedTuple
 
@@ -18,6 +16,7 @@ from app.decision.fold import standings
 from app.decision.history import History
 from app.decision.model import ALL_MARKETING, State
 from app.decision.refusal import Fault, Invalid
+from app.documents import read_message
 from app.judging import Choice
 from app.links import Token, read_token, resolve
 from app.preferring import needs_explicit
@@ -136,10 +135,7 @@ class Mail(NamedTuple):
 
 def read_mail(raw: bytes, secrets: Secrets) -> Mail:
     """Read a mail as it came in. The token is looked for in the subject, the address it was sent to, and the body."""
-    try:
-        return _read(message_from_bytes(raw), secrets)
-    except RecursionError:  # parts within parts without end: the headers still count
-        return _read(BytesHeaderParser().parsebytes(raw), secrets)
+    return read_message(raw, lambda message: _read(message, secrets))
 
 
 def _read(message: Message, secrets: Secrets) -> Mail:

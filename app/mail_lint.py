@@ -1,13 +1,13 @@
 """Whether a rendered mail can be unsubscribed from with one click (RFC 2369, RFC 8058), as mailbox providers ask."""
 
 import re
-from email import message_from_bytes
 from email.message import Message
 from typing import Literal, NamedTuple
 from urllib.parse import urlsplit
 
 from app.crypto import Secrets
 from app.decision.catalogue import Timeline
+from app.documents import read_message
 from app.links import read_token, resolve
 
 _URIS = re.compile(r"<([^>]*)>")
@@ -26,7 +26,10 @@ class Remark(NamedTuple):
 
 def lint(raw: bytes, secrets: Secrets, timeline: Timeline, public_url: str) -> list[Remark]:
     """Everything that was looked at in a mail, in order."""
-    message = message_from_bytes(raw)
+    return read_message(raw, lambda message: _lint(message, secrets, timeline, public_url))
+
+
+def _lint(message: Message, secrets: Secrets, timeline: Timeline, public_url: str) -> list[Remark]:
     uris = _uris(message)
     remarks = [*_of_headers(message), *_of_uris(uris), *_of_signature(message)]
     https = next((uri for uri in uris if uri.lower().startswith(("https://", public_url))), None)

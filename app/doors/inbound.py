@@ -1,5 +1,6 @@
 """What people write back, handed on by the provider of text messages and by the mailbox."""
 
+import re
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request
@@ -15,7 +16,7 @@ from app.doors.pages import DEFAULT_LANGUAGE, LANGUAGES, messages
 from app.doors.problems import responses
 from app.doors.recorded import RecordedEvent
 from app.doors.strict import StrictRoute
-from app.doors.words import Instant, Language, Response, clean
+from app.doors.words import LANGUAGE_TAG, Instant, Response, clean
 from app.doors.words import Request as Body
 from app.inbound import read_mail, read_word, receive_mail, receive_text, sender_of
 from app.links import Minter, Wanted
@@ -30,13 +31,20 @@ router = APIRouter(
 )
 
 
+def _language(text: str) -> str | None:
+    """A language, if it is one: no stop is lost to what a provider says of languages."""
+    return text if re.fullmatch(LANGUAGE_TAG, text) else None
+
+
 class TextMessage(Body):
     """A text message that came in."""
 
     sender: StrictStr = Field(alias="from", max_length=64, examples=["+4915112345678"])
     body: Annotated[StrictStr, Field(max_length=4096, examples=["STOP"]), AfterValidator(clean)]
     occurred_at: Instant | None = Field(default=None, description="When it was sent; by default now.", examples=[None])
-    language: Language | None = Field(default=None, description="Of the reply: en or de.", examples=["en"])
+    language: Annotated[StrictStr, AfterValidator(_language)] | None = Field(
+        default=None, description="Of the reply: en or de. What is no language counts as none.", examples=["en"]
+    )
 
 
 class InboundResponse(Response):

@@ -141,7 +141,8 @@ Jurisdiction = Annotated[
 ]
 Revision = Annotated[StrictStr, Field(min_length=1, max_length=512), AfterValidator(_revision)]
 Evidence = Annotated[dict[str, Any], AfterValidator(_storable)]
-Language = Annotated[StrictStr, Field(pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{1,8}){0,4}$", examples=["en"])]
+LANGUAGE_TAG = r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{1,8}){0,4}$"
+Language = Annotated[StrictStr, Field(pattern=LANGUAGE_TAG, examples=["en"])]
 EventType = Literal[TYPES]  # type: ignore[valid-type]  # the words are listed once, where rows are made
 Channel = Literal["email", "sms", "post", "phone", "push", "on_site"]
 Method = Literal[

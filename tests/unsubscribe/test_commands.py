@@ -141,6 +141,12 @@ def test_a_good_mail_has_no_findings(minter: Minter) -> None:
     assert findings(minter, rendered(minter)) == {}
 
 
+def test_a_mail_without_end_has_its_headers_looked_at(minter: Minter) -> None:
+    headers, _, _ = rendered(minter).partition(b"\r\n\r\n")
+    endless = headers + b"\r\n" + b"Content-Type: message/rfc822\r\n\r\n" * 3000
+    assert "error" not in findings(minter, endless).values()
+
+
 def test_what_others_got_wrong_is_found(minter: Minter) -> None:
     url = minter.mint(Wanted(Subject("email", "ada@example.com"), "offers", "email")).url
     h_without_post = "v=1; h=From:List-Unsubscribe; b=y"
