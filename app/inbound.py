@@ -39,7 +39,8 @@ _HELP = frozenset(("help", "info", "hilfe"))
 _POSSIBLE_STOP = re.compile(
     r"\b(stopp?|unsubscribe|cancel (my |the )?subscription|opt ?(me )?out|"
     r"remove me|take me off|leave me alone|no more|(do not|don ?t) (text|send|contact|"
-    r"message)|abmelden|abbestellen|austragen|keine (sms|nachrichten|werbung)|aufhoren|arret|arretez|alto|baja)\b"
+    r"message)|abmelden|abbestellen|austragen|keine? (sms|nachrichten|werbung)|nie wieder|nicht mehr|aufhoren|"
+    r"arret|arretez|alto|baja)\b"
 )
 _ON_SMS = Choice("object", scope=ALL_MARKETING, channel="sms")
 

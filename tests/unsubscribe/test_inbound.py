@@ -18,6 +18,7 @@ POSSIBLE_STOP = (
     *("please stop texting me", "Stop sending this!!", "can you take me off your list", "don't text me"),
     *("Cancel my subscription!", "opt me out of this"),
     *("unsubscribe me please", "no more messages", "Bitte keine Werbung mehr", "bitte abmelden danke"),
+    *("nie wieder schreiben", "kein Werbung!", "Schreiben Sie mir nicht mehr"),
 )
 NOTHING = (
     *("", "cancel my order from Tuesday", "at the end of the week", "thanks!", "YES", "subscribe", "\U0001f44d"),
