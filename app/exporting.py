@@ -14,6 +14,7 @@ from app.decision.history import Hearing
 from app.decision.model import ALL_MARKETING, SCOPES, Event, Person
 from app.decision.present import present_of
 from app.decision.standing import standing
+from app.importing import LIFTING
 from app.storage import ledger, people, subjects
 from app.storage.ledger import Entry
 from app.storage.people import Holder
@@ -21,7 +22,7 @@ from app.storage.store import Store
 from app.writing import no_catalogue
 
 _SAID = ("given", "expired", "outdated", "requested")  # standings that are a choice of the person, as it was made
-_LIFTING = ("fact.objection_overridden", "fact.restriction_lifted")
+_LIFTING = tuple(f"fact.{word}" for word in LIFTING)
 _NOES = {"withdrawn": "choice.withdraw", "refused": "choice.refuse"}
 
 

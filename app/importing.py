@@ -15,7 +15,7 @@ from app.recording import Circumstances, event_of, instant_of, record_choice, re
 from app.storage.store import Store
 from app.writing import Unit
 
-_LIFTING = ("restriction_lifted", "objection_overridden")
+LIFTING = ("restriction_lifted", "objection_overridden")  # facts that end a no
 CREATED, UNCHANGED = "created", "unchanged"
 
 
@@ -104,7 +104,7 @@ def _in_row(faults: list[Fault]) -> list[Fault]:
 def _faults_of_import(said: Choice | Fact, how: Circumstances) -> list[Fault]:
     """An import turns no opt-out into an opt-in, unless its row proves a newer consent (Art. 7(1))."""
     if isinstance(said, Fact):
-        if said.fact in _LIFTING:
+        if said.fact in LIFTING:
             return [Fault("/fact", "no-lifting", "An import answers no objection and lifts no restriction.")]
     elif said.choice == "withdraw_objection":
         return [Fault("/choice", "no-lifting", "An import cannot lift an objection; only the person can.")]

@@ -8,10 +8,11 @@ from app.decision import fold
 from app.decision.history import History
 from app.decision.model import Event, State
 from app.decision.refusal import Conflicting, Unknown
+from app.entries import told
 from app.storage import decisions, subjects
 from app.storage.database import Conflict
 from app.storage.subjects import Identifier, Tombstone
-from app.writing import Unit, subject_erased, told, unknown_subject
+from app.writing import Unit, subject_erased, unknown_subject
 
 
 class Linked(NamedTuple):

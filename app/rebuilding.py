@@ -11,11 +11,11 @@ from app.decision import due, fold
 from app.decision.catalogue import Timeline
 from app.decision.model import State
 from app.decision.present import Present, present_of
+from app.entries import read, read_standing
 from app.storage import ends, everything, ledger
 from app.storage.everything import SubjectRow, TombstoneRow
 from app.storage.ledger import Entry
 from app.storage.store import read_timeline
-from app.writing import read, read_standing
 
 
 @dataclass

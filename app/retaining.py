@@ -48,7 +48,8 @@ async def due(connection: AsyncConnection, store: Store, *, after: str, limit: i
     if timeline.in_force(now) is None:
         raise no_catalogue()
     living = await people.living_after(connection, after, limit=limit)
-    found = [Due(person.own.subject_id, unused(person, timeline, now)) for person in living]
+    # In a thread, since a long history takes long: questions have their turn meanwhile.
+    found = [Due(p.own.subject_id, await asyncio.to_thread(unused, p, timeline, now)) for p in living]
     following = living[-1].own.subject_id if len(living) == limit else None
     return Page([one for one in found if one.data_categories], following, head.revision)
 
@@ -79,7 +80,6 @@ async def tell_due(store: Store, now: datetime) -> None:
         if is_resting or timeline.in_force(now) is None:
             return
         living = await people.living_after(connection, reached.reached, limit=_PAGE)
-    # In a thread, since a long history takes long: questions have their turn meanwhile.
     due = [p.own.subject_id for p in living if await asyncio.to_thread(untold, p, timeline, now)]
     following = Round(living[-1].own.subject_id, None) if len(living) == _PAGE else Round("", now)
 

@@ -12,8 +12,9 @@ from app.addressing import Address, Subject, address_of
 from app.decision import due, fold
 from app.decision.catalogue import Catalogue, Timeline
 from app.decision.fold import Change
-from app.decision.model import Event, Standing, State
+from app.decision.model import Event, State
 from app.decision.refusal import Erased, NotReady, Unknown
+from app.entries import told, written
 from app.storage import ledger, subjects
 from app.storage.database import Conflict
 from app.storage.ledger import Entry, Head
@@ -22,7 +23,6 @@ from app.storage.subjects import Identifier
 
 _TICK = timedelta(microseconds=1)
 _DRAFTED = 2**62  # positions of drafts: after everything on file, until the ledger gives them theirs
-_TOLD = ("notice", "explicit", "reference", "data_categories", "holds")
 
 
 @dataclass
@@ -328,56 +328,7 @@ def _look_ahead(drafts: Sequence[Draft]) -> None:
             last.setdefault(key, row)
 
 
-# What the ledger says of an event, and back
-
-
-def told(event: Event) -> dict[str, Any]:
-    """What the ledger keeps of an event beside its columns: only what is set."""
-    data = {name: value for name in _TOLD if (value := getattr(event, name))}
-    return data | ({"until": event.until.isoformat()} if event.until else {})
-
-
-def read(entry: Entry, side: str) -> Event:
-    """The event that an entry of the ledger tells of, recorded about a side."""
-    data = {name: entry.data[name] for name in _TOLD if name in entry.data}
-    if "data_categories" in data:
-        data["data_categories"] = tuple(data["data_categories"])
-    until = entry.data.get("until")
-    return Event(
-        id=entry.event_id,
-        type=entry.type,
-        at=entry.occurred_at,
-        position=entry.position,
-        side=side,
-        purpose=entry.purpose,
-        channel=entry.channel,
-        scope=entry.scope,
-        until=datetime.fromisoformat(until) if until else None,
-        **data,
-    )
-
-
-def written(change: Change) -> dict[str, Any]:
-    """What the ledger keeps of a standing: what it is now, what it was, and whether that is a change."""
-    now = change.standing
-    return {
-        "purpose": change.purpose,
-        "channel": change.channel,
-        "status": now.status,
-        "objected": now.objected,
-        "event_id": now.event_id,
-        "since": now.since.isoformat() if now.since else None,
-        "basis": now.basis,
-        "version": now.version,
-        "previous_status": change.previous.status,
-        "effective": change.effective,
-    }
-
-
-def read_standing(row: dict[str, Any]) -> Standing:
-    """The standing that the ledger tells of."""
-    since = datetime.fromisoformat(row["since"]) if row["since"] else None
-    return Standing(row["status"], row["objected"], row["event_id"], since, row["basis"], row["version"])
+# What is in the way
 
 
 def no_catalogue() -> NotReady:

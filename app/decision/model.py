@@ -80,9 +80,7 @@ class State:
     standings: dict[str, dict[str, Standing]] = field(default_factory=dict)  # purpose -> channel or "" -> standing
     erased_at: datetime | None = None
     ends_told: dict[str, datetime] = field(default_factory=dict)  # "purpose evidence" -> the last end that was told
-    due_told: dict[str, datetime] = field(
-        default_factory=dict
-    )  # data category -> since when it was told due for erasure
+    due_told: dict[str, datetime] = field(default_factory=dict)  # data category -> since when told to be due
 
     def events(self) -> list[Event]:
         """Every event, in no particular order."""

@@ -93,10 +93,9 @@ def _instants(person: Person, timeline: Timeline, now: datetime) -> list[datetim
     return sorted({first, *happened, *(at for at in starts if at is not None and first < at < now), now})
 
 
-def _might_be_allowed(question: Question, catalogue: Catalogue | None, state: State) -> bool:
+def _might_be_allowed(question: Question, catalogue: Catalogue | None, state: State, facts: set[str]) -> bool:
     """Whether what the grounds of a purpose rest on is on file at all; cheaper than to ask at every instant."""
     grounds = catalogue.purposes[question.purpose].grounds if catalogue else ()
-    facts = {fact.type for fact in state.facts}
     return any(
         (ground.evidence is not None and _FACTS[ground.evidence] in facts)
         or (ground.evidence is None and ground.basis != "consent")
@@ -111,7 +110,8 @@ def _ended_between(
     """When categories were last allowed from one instant to another, between which only time passes."""
     catalogue = timeline.in_force(start)
     covering = [(q, {*covered} & {*wanted}) for q, covered in _questions(catalogue)] if catalogue else []
-    asked = [(q, covered) for q, covered in covering if covered and _might_be_allowed(q, catalogue, person.own)]
+    facts = {fact.type for fact in person.own.facts}
+    asked = [(q, covered) for q, covered in covering if covered and _might_be_allowed(q, catalogue, person.own, facts)]
     ended: dict[str, datetime] = {}
     at = start
     while asked and at < end:

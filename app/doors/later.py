@@ -10,7 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app.telling import Filter
 from app.watching import Watch
 
-_AT_ONCE = 4
+_AT_ONCE = 3  # requests in the door: fewer than there are connections, so that questions find some, too
 _LATER, _WAITED = "maywe.later", "maywe.waited"
 
 
