@@ -1,6 +1,6 @@
 # `make` alone lists what there is. Everything runs from .venv, which `make setup` fills from the lock files.
 PYTHON ?= python3
-PYTEST ?= .venv/bin/pytest --numprocesses 3 -r s
+PYTEST ?= .venv/bin/pytest --numprocesses 4 -r s
 BIN := .venv/bin
 SOURCES := app migrations tests examples $(wildcard bench) .ci/scenarios
 

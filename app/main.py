@@ -67,7 +67,7 @@ def create_app(settings: Settings, *, clock: Callable[[], datetime] = _utc_now) 
         current, previous = settings.key_bytes()
         database = Database(settings.database_url)
         app.state.store = store = Store(database, Secrets(current, previous))
-        app.state.schema_head = schema.head(settings.database_url)
+        app.state.schema_head = schema.head()
         app.state.clock = clock
         app.state.running = set()
         app.state.settings = settings

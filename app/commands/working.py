@@ -82,9 +82,9 @@ def require_schema(settings: Settings) -> None:
     _require_usable(settings)
     with said_plainly():
         found = administering.schema_revision(settings.database_url)
-        if found is not None and found not in schema.known(settings.database_url):
+        if found is not None and found not in schema.known():
             raise schema.Unfamiliar
-    if found != schema.head(settings.database_url):
+    if found != schema.head():
         raise click.ClickException("the database is not at the newest schema: run `maywe migrate`")
 
 

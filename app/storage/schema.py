@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 import psycopg
@@ -27,7 +28,7 @@ class Unfamiliar(Exception):
 def config(url: str) -> Config:
     """Alembic's configuration for a database, wherever the package is installed."""
     made = Config()
-    made.set_main_option("script_location", str(_BESIDE if _BESIDE.is_dir() else _PACKAGED))
+    made.set_main_option("script_location", _scripts())
     made.attributes["url"] = url
     return made
 
@@ -42,14 +43,19 @@ def upgrade(url: str) -> None:
         raise Unfamiliar from error
 
 
-def head(url: str) -> str:
+def head() -> str:
     """The newest revision this program knows."""
-    return known(url)[0]
+    return known()[0]
 
 
-def known(url: str) -> list[str]:
+@cache
+def known() -> tuple[str, ...]:
     """The revisions this program knows, the newest first."""
-    return [script.revision for script in ScriptDirectory.from_config(config(url)).walk_revisions()]
+    return tuple(script.revision for script in ScriptDirectory(_scripts()).walk_revisions())
+
+
+def _scripts() -> str:
+    return str(_BESIDE if _BESIDE.is_dir() else _PACKAGED)
 
 
 async def revision(connection: AsyncConnection) -> str | None:

@@ -220,7 +220,7 @@ def test_every_form_of_the_url_of_postgresql(databases: Databases, tmp_path: Pat
         settings = settings_for(form)
         shell = Shell(tmp_path, MAYWE_DATABASE_URL=settings.database_url, MAYWE_SECRET_KEY=SECRET)
         assert shell.says("keys", "list") == ""
-    assert schema.head(url) == sql.rows(url, "SELECT version_num FROM alembic_version")[0][0]
+    assert schema.head() == sql.rows(url, "SELECT version_num FROM alembic_version")[0][0]
 
 
 # The first start

@@ -107,7 +107,7 @@ async def test_readyz_names_what_is_missing(databases: Databases, engine: str) -
     async with in_process(url) as maywe:
         answer = await maywe.http.get("/readyz")
         assert (answer.status_code, answer.json()["missing"]) == (503, ["migrations"])
-        sql.execute(url, f"UPDATE alembic_version SET version_num = '{schema.head(url)}'")
+        sql.execute(url, f"UPDATE alembic_version SET version_num = '{schema.head()}'")
         answer = await maywe.http.get("/readyz")
         assert (answer.status_code, answer.json()["missing"]) == (503, ["catalogue"])
 

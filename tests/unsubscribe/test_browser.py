@@ -104,6 +104,7 @@ def test_back_and_again_is_harmless(page: Page, site: Website) -> None:
     who = site.person()
     page.goto(site.address + site.path(who))
     page.get_by_role("button", name="Unsubscribe").click()
+    expect(page).to_have_title(re.compile("^You are unsubscribed"))
     page.go_back()
     page.get_by_role("button", name="Unsubscribe").click()
     expect(page).to_have_title(re.compile("^You are unsubscribed"))
