@@ -82,7 +82,7 @@ async def ask(
     return _answers(known, decisions, now)
 
 
-def _answers(known: Known, decided: list[tuple[Decision | Invalid, str]], now: datetime) -> Answers:
+def _answers(known: Known, decided: Sequence[tuple[Decision | Invalid, str]], now: datetime) -> Answers:
     decisions, subject_ids = [decision for decision, _ in decided], [subject_id for _, subject_id in decided]
     return Answers(known.snapshot.head, _judging(known, now), decisions, subject_ids)
 
@@ -107,7 +107,14 @@ def _answer(
     person = _NOBODY if found is None else found.about(asked.question, known.timeline)
     if person is None:
         raise _MustBeReadWhole
-    decision = decide(asked.question, person, known.timeline, now, explain=asked.explain)
+    return _decided(asked.question, person, known.timeline, now, explain=asked.explain)
+
+
+def _decided(
+    question: Question, person: Person, timeline: Timeline, now: datetime, *, explain: bool = False
+) -> tuple[Decision, str]:
+    """The decision, and whom it is about: nobody, once erased."""
+    decision = decide(question, person, timeline, now, explain=explain)
     return decision, person.own.subject_id if person.own.erased_at is None else ""
 
 
@@ -146,7 +153,12 @@ async def ask_all(
     known = await _know(store, [subject], now, None, whole=True)
     catalogue = _judging(known, now)
     questions = everything_about(catalogue, jurisdiction=jurisdiction, gpc=gpc)
-    decisions = [_answer(known, Asked(subject, question), known.addresses[0], now) for question in questions]
+    [address] = known.addresses
+    if isinstance(address, Invalid):
+        return _answers(known, [(address, "")] * len(questions), now), questions
+    found = known.found(subject, address)
+    person = _NOBODY if found is None else found.person
+    decisions = [_decided(question, person, known.timeline, now) for question in questions]
     return _answers(known, decisions, now), questions
 
 

@@ -1,5 +1,6 @@
 """Puts the parts together: settings, store, doors."""
 
+import gc
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -141,4 +142,14 @@ def serve() -> FastAPI:
     """The application as `maywe serve` starts it in each worker: settings from the environment."""
     settings = load_settings()
     configure_logging(settings.log_level, settings.log_format)
-    return create_app(settings)
+    app = create_app(settings)
+    _spare_garbage_collection()
+    return app
+
+
+def _spare_garbage_collection() -> None:
+    """What is here now stays until the end. A thousand answers made at once would have it looked over for garbage
+    several times."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 50)

@@ -5,6 +5,7 @@ import os
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from functools import cache
 
 from prometheus_client import (
     REGISTRY,
@@ -37,14 +38,23 @@ class NotBound(Exception):
 
 def count_request(method: str, route: str | None, status: int | None, seconds: float) -> None:
     """One request was answered. The route is a template; None where no door was reached."""
-    known = method if method in _METHODS else "other"
-    _requests.labels(known, route or "none", status or 0).observe(seconds)
+    _answered(method if method in _METHODS else "other", route or "none", status or 0).observe(seconds)
 
 
 def count_decisions(decisions: Iterable[tuple[bool, str]]) -> None:
     """Questions were answered: yes or no, and the reason."""
     for decision, reason in decisions:
-        _decisions.labels("yes" if decision else "no", reason).inc()
+        _decided(decision, reason).inc()
+
+
+@cache
+def _answered(method: str, route: str, status: int) -> Histogram:
+    return _requests.labels(method, route, status)
+
+
+@cache
+def _decided(decision: bool, reason: str) -> Counter:
+    return _decisions.labels("yes" if decision else "no", reason)
 
 
 def count_unlogged() -> None:

@@ -179,9 +179,9 @@ class Measure:
     notice_lines: tuple[int, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Catalogue:
-    """One version: everything a decision may rest on besides the person and the clock."""
+    """One version: everything a decision may rest on besides the person and the clock. Equal only to itself."""
 
     __pydantic_config__ = _REFUSE_UNKNOWN_KEYS
     version: str
@@ -266,6 +266,8 @@ class Timeline:
         first = max(bisect_right(self._starts, start) - 1, 0)
         last = bisect_right(self._starts, end)
         reigned = self._ordered[first:last]
+        if len(reigned) == 1:
+            return reigned
         return [
             c
             for c, heir in zip(reigned, [*reigned[1:], None], strict=True)

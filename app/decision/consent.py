@@ -1,12 +1,13 @@
 """What became of consent: what the person last said about a purpose and channel, and how long a yes lives (Art. 7)."""
 
 from datetime import datetime
+from functools import lru_cache
 from typing import NamedTuple
 
 from app.decision.catalogue import MARKETING, Catalogue, Ground, Purpose, Timeline
 from app.decision.history import Hearing
 from app.decision.model import Event
-from app.decision.period import after, parse_period
+from app.decision.period import Period, after, parse_period
 
 
 class Consent(NamedTuple):
@@ -29,8 +30,8 @@ def consent_on(hearing: Hearing, key: str, channel: str | None, purpose: Purpose
     own = hearing.own
     give = own.latest_give(key, channel)
     no = max([*own.noes(key, channel), *hearing.heard_noes(key, channel)], key=lambda e: e.order, default=None)
-    requests = [e for e in own.on(key, "choice.request") if e.channel == channel]
-    request = max(requests, key=lambda e: e.order, default=None)
+    requests = own.on(key, "choice.request")
+    request = max((e for e in requests if e.channel == channel), key=lambda e: e.order, default=None)
     if no is not None and (give is None or give.at <= no.at):
         return Consent(no=no, request=request if request is not None and request.at > no.at else None)
     if give is not None:
@@ -55,18 +56,22 @@ def expiry(give: Event, ground: Ground, *, jurisdiction: str, timeline: Timeline
     agreed = timeline.named(give.notice)
     if agreed is not None and agreed not in versions:
         versions.append(agreed)
-    lives = {
-        stated.expires_after
+    lives = _stated_lives(tuple(versions), give.purpose, jurisdiction, ground.evidence)
+    return min((after(give.at, life) for life in lives), default=None)
+
+
+@lru_cache(maxsize=1024)
+def _stated_lives(
+    versions: tuple[Catalogue, ...], key: str, jurisdiction: str, evidence: str | None
+) -> frozenset[Period]:
+    """The lives that versions state for consent to a purpose, beside the same evidence."""
+    return frozenset(
+        parse_period(ground.expires_after)
         for version in versions
-        for stated in _consent_grounds(version, give.purpose, jurisdiction)
-        if stated.evidence == ground.evidence and stated.expires_after is not None
-    }
-    return min((after(give.at, parse_period(life)) for life in lives), default=None)
-
-
-def _consent_grounds(version: Catalogue, key: str, jurisdiction: str) -> list[Ground]:
-    purpose = version.purposes.get(key)
-    return [g for g in purpose.grounds_in(jurisdiction) if g.basis == "consent"] if purpose else []
+        if key in version.purposes
+        for ground in version.purposes[key].grounds_in(jurisdiction)
+        if ground.basis == "consent" and ground.evidence == evidence and ground.expires_after is not None
+    )
 
 
 def is_outdated(give: Event, timeline: Timeline, at: datetime) -> bool:

@@ -5,11 +5,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import NamedTuple
 
-from app.decision.catalogue import MARKETING, OBJECTABLE, Ground, Purpose, Timeline
+from app.decision.catalogue import MARKETING, OBJECTABLE, Ground, Timeline
 from app.decision.consent import Consent, consent_on, expiry, is_outdated
 from app.decision.history import Hearing, History
 from app.decision.model import Event
 from app.decision.period import END_OF_TIME, after, earliest, midnight, parse_period
+from app.decision.plan import Plan
 
 _NEVER_SWAPPED = ("legal_obligation", "vital_interest")
 _IMPLYING = ("sale", "enquiry")  # on a consent ground such a fact stands in for the choice (domain 2.1)
@@ -67,18 +68,23 @@ class Limits(NamedTuple):
 
 @dataclass(slots=True)
 class Case:
-    """One purpose and channel of one person, at an instant, in a jurisdiction."""
+    """One purpose and channel of one person, at an instant."""
 
     key: str
     channel: str | None
-    purpose: Purpose
-    jurisdiction: str
-    grounds: tuple[Ground, ...]
+    plan: Plan
     hearing: Hearing
-    consent: Consent
     timeline: Timeline
     at: datetime
     _noes: list[Event] | None = None
+    _consent: Consent | None = None
+
+    @property
+    def consent(self) -> Consent:
+        """What became of consent."""
+        if self._consent is None:
+            self._consent = consent_on(self.hearing, self.key, self.channel, self.plan.purpose)
+        return self._consent
 
     @property
     def noes(self) -> list[Event]:
@@ -90,7 +96,7 @@ class Case:
     @property
     def consent_grounds(self) -> list[Ground]:
         """The grounds here that are consent."""
-        return [ground for ground in self.grounds if ground.basis == "consent"]
+        return [ground for ground in self.plan.grounds if ground.basis == "consent"]
 
 
 def first_of(findings: Iterable[Finding]) -> Finding:
@@ -124,7 +130,7 @@ def _added_after_refusal(case: Case, ground: Ground) -> bool:
 def _had_ground(case: Case, basis: str, at: datetime) -> bool:
     version = case.timeline.judging(at)
     purpose = version.purposes.get(case.key) if version else None
-    return purpose is not None and any(g.basis == basis for g in purpose.grounds_in(case.jurisdiction))
+    return purpose is not None and any(g.basis == basis for g in purpose.grounds_in(case.plan.jurisdiction))
 
 
 def _contracted_since(case: Case, no: Event) -> bool:
@@ -161,7 +167,7 @@ def examine_choice(case: Case, ground: Ground, limits: Limits) -> Finding:
         return _not_given(case)
     give = said.give
     required = _examine_required(case, ground)
-    until = expiry(give, ground, jurisdiction=case.jurisdiction, timeline=case.timeline, at=case.at)
+    until = expiry(give, ground, jurisdiction=case.plan.jurisdiction, timeline=case.timeline, at=case.at)
     if (ground.explicit or limits.explicit) and not give.explicit:
         return Finding(False, "consent_not_explicit", (give,))
     if is_outdated(give, case.timeline, case.at):
@@ -204,11 +210,11 @@ def _given_elsewhere_until(case: Case) -> datetime | None:
 
 def _ends_on(case: Case, channel: str | None) -> list[datetime]:
     """When, by each ground, the consent for a channel ends; nothing if none stands."""
-    give = consent_on(case.hearing, case.key, channel, case.purpose).give
+    give = consent_on(case.hearing, case.key, channel, case.plan.purpose).give
     if give is None:
         return []
     return [
-        expiry(give, ground, jurisdiction=case.jurisdiction, timeline=case.timeline, at=case.at) or END_OF_TIME
+        expiry(give, ground, jurisdiction=case.plan.jurisdiction, timeline=case.timeline, at=case.at) or END_OF_TIME
         for ground in case.consent_grounds
     ]
 
@@ -217,7 +223,7 @@ def _examine_implied(case: Case, ground: Ground) -> Finding | None:
     """A fact standing in for the choice (CASL s.10): until a no, and after it was lifted only a newer one."""
     if ground.evidence not in _IMPLYING or ground.explicit:
         return None
-    marketing = case.purpose.kind in MARKETING
+    marketing = case.plan.purpose.kind in MARKETING
     silent_since = case.hearing.silence_ended(case.key, case.channel, marketing=marketing)
     facts = [e for e in evidence_on_file(case.hearing.own, ground) if silent_since is None or e.at > silent_since]
     if not facts:
@@ -275,7 +281,7 @@ def _examine_interest(case: Case, ground: Ground) -> Finding:
 def _answer_to(case: Case, noes: list[Event], ground: Ground) -> Finding | None:
     """What carries on in spite of an objection: claims, an override for this person, a standing assessment."""
     own = case.hearing.own
-    if case.purpose.kind == "legal":
+    if case.plan.purpose.kind == "legal":
         return Finding(True, "legal_claims", tuple(noes))
     if all(own.is_overridden(no) for no in noes):
         return Finding(True, "objection_overridden", tuple(noes))

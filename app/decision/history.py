@@ -3,6 +3,7 @@
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
+from functools import cached_property
 
 from app.decision.catalogue import OBJECTABLE, Timeline
 from app.decision.model import ALL_MARKETING, AUTOMATION, NOES, Event, Person, State
@@ -18,9 +19,8 @@ class History:
         self._state = state
         self._timeline = timeline
         self._until = until
-        children = self.facts("fact.child")
-        self._child = max(children, key=lambda e: (e.at, not e.holds, e.until, e.position)) if children else None
         # What was looked for once is kept: a long history is asked about each of its events.
+        self._facts: dict[str, list[Event]] | None = None
         self._found: dict[str, dict[str, list[Event]]] = {}
         self._valid: dict[str, list[Event]] = {}
         self._given: dict[tuple[str, str | None], list[datetime]] = {}
@@ -39,11 +39,18 @@ class History:
                 found.setdefault(_NO if event.type in NOES else event.type, []).append(event)
         return found.get(kind, ())
 
-    def facts(self, *types: str) -> list[Event]:
-        """The facts of the given types that name no purpose."""
-        return [e for e in self._counted(self._state.facts) if e.type in types]
+    def facts(self, type: str) -> Sequence[Event]:
+        """The facts of a type that name no purpose."""
+        found = self._facts
+        if found is None:
+            self._facts = found = {}
+            for event in self._counted(self._state.facts):
+                found.setdefault(event.type, []).append(event)
+        return found.get(type, ())
 
     def _scope(self, scope: str, choice: str) -> list[Event]:
+        if not self._state.scopes:
+            return []
         return [e for e in self._counted(self._state.scopes) if e.scope == scope and e.type == choice]
 
     @property
@@ -66,14 +73,15 @@ class History:
 
     # Children
 
-    @property
+    @cached_property
     def child(self) -> Event | None:
         """The latest established fact about the person being a child."""
-        return self._child
+        children = self.facts("fact.child")
+        return max(children, key=lambda e: (e.at, not e.holds, e.until, e.position)) if children else None
 
     def given_by_unauthorised_child(self, give: Event) -> bool:
         """Art. 8(1): a child's consent needs the holder of parental responsibility."""
-        child = self._child
+        child = self.child
         return child is not None and not child.holds and child.until is not None and give.at < child.until
 
     # Consent
@@ -222,21 +230,23 @@ class History:
     def open_contracts(self) -> list[Event]:
         """The latest start of each contract that has not ended since."""
         by_reference: dict[str | None, Event] = {}
-        for e in sorted(self.facts("fact.contract_started", "fact.contract_ended"), key=_order):
+        for e in sorted([*self.facts("fact.contract_started"), *self.facts("fact.contract_ended")], key=_order):
             by_reference[e.reference] = e
         return [e for e in by_reference.values() if e.type == "fact.contract_started"]
 
     def open_restrictions(self, data_categories: Iterable[str] | None = None) -> list[Event]:
         """The restrictions not lifted for every category they cover, among the asked ones (None: any at all)."""
         starts = self.facts("fact.restriction_started")
-        lifts = self.facts("fact.restriction_lifted") if starts else []
+        if not starts:
+            return []
+        lifts = self.facts("fact.restriction_lifted")
         return [
             start
             for start in starts
             if self._restricts(start, None if data_categories is None else set(data_categories), lifts)
         ]
 
-    def _restricts(self, start: Event, asked: set[str] | None, lifts: list[Event]) -> bool:
+    def _restricts(self, start: Event, asked: set[str] | None, lifts: Sequence[Event]) -> bool:
         reaching = [lift for lift in lifts if self._lifted(start, [lift])]
         if any(lift.data_categories is None for lift in reaching):
             return False
