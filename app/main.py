@@ -39,6 +39,7 @@ from app.doors.edge import Edge
 from app.doors.hot import Application
 from app.doors.later import InTurn
 from app.doors.visits import Failures
+from app.group_commit import GroupCommit
 from app.retaining import tell_for_ever
 from app.settings import Settings, load_settings
 from app.storage import schema
@@ -71,6 +72,7 @@ def create_app(settings: Settings, *, clock: Callable[[], datetime] = _utc_now) 
         app.state.schema_head = schema.head()
         app.state.clock = clock
         app.state.running = set()
+        app.state.group_commit = GroupCommit(store)
         app.state.settings = settings
         app.state.destinations = Destinations(settings.webhook_networks)
         app.state.failures = Failures()

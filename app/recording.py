@@ -56,16 +56,30 @@ class Record(NamedTuple):
 
 async def record_choices(unit: Unit, subject: Subject, choices: Sequence[Choice], how: Circumstances) -> Record:
     """Record what a person decided: all choices or none, at one instant. Raises Invalid with every fault found."""
+    at = judge_choices(unit, choices, how)
+    state = await unit.hold(subject)
+    events = await place_choices(unit, state, choices, how, at=at)
+    return Record(state.subject_id, await unit.finish(), events)
+
+
+def judge_choices(unit: Unit, choices: Sequence[Choice], how: Circumstances) -> datetime | None:
+    """When choices were made, if that was said. Raises Invalid with every fault found."""
     at = instant_of(how.occurred_at, unit.now, "/occurred_at")
     faults = faults_of_choices(choices, how.notice, how.method, unit.timeline, at or unit.now)
     if faults:
         raise Invalid(*faults)
-    state = await unit.hold(subject)
+    return at
+
+
+async def place_choices(
+    unit: Unit, state: State, choices: Sequence[Choice], how: Circumstances, *, at: datetime | None
+) -> list[Recorded]:
+    """Place choices that the catalogue allows in the history of a subject whose row is taken."""
     at = at or unit.after_all(state)
     events: list[Recorded] = []
     for choice in choices:
         events += await record_choice(unit, state, event_of(choice, state, at, how), how)
-    return Record(state.subject_id, await unit.finish(), events)
+    return events
 
 
 def event_of(choice: Choice, state: State, at: datetime, how: Circumstances) -> Event:

@@ -61,9 +61,10 @@ def present_of(state: State, timeline: Timeline) -> Present:
     by_purpose, shortened = {}, {}
     for purpose, events in state.by_purpose.items():
         by_purpose[purpose] = kept = _among(events, _on_purpose(purpose, events, objections, history))
-        lost = set(events).difference(kept)
-        if lost:
-            shortened[purpose] = any(e.type in NOES and e.channel is None for e in lost)
+        if len(kept) < len(events):
+            lost = set(map(_identity, events)).difference(map(_identity, kept))
+            if lost:
+                shortened[purpose] = any(e.type in NOES and e.channel is None for e in events if _identity(e) in lost)
     reduced = State(
         subject_id=state.subject_id,
         side=state.side,
@@ -126,8 +127,8 @@ def _facts(events: list[Event], history: History, timeline: Timeline) -> Iterato
 
 def _among(events: list[Event], kept: Iterable[Event]) -> list[Event]:
     """Those of some events that are kept, in the order in which they stand, each once."""
-    found = set(kept)
-    return [event for event in dict.fromkeys(events) if event in found]
+    found = set(map(_identity, kept))
+    return list({key: event for event in events if (key := _identity(event)) in found}.values())
 
 
 def _last_word(noes: list[Event], answered_at: Callable[[Event], datetime | None]) -> list[Event]:
@@ -170,6 +171,11 @@ def _latest(events: Iterable[Event], *, key: _Key) -> Iterable[Event]:
 
 def _sorted(events: Iterable[Event], type: str) -> list[Event]:
     return sorted((e for e in events if e.type == type), key=_order)
+
+
+def _identity(event: Event) -> tuple[str, str]:
+    """What is the same of the same event, as often as it may stand in a history."""
+    return event.id, event.side
 
 
 def _at(event: Event) -> datetime:

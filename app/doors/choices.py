@@ -6,7 +6,7 @@ from fastapi import APIRouter
 from fastapi.responses import Response as HttpResponse
 from pydantic import Discriminator, Field, Tag
 
-from app.doors.dependencies import JSON_BODY, TheWrite, scoped
+from app.doors.dependencies import JSON_BODY, TheWrite, encoded, scoped
 from app.doors.problems import responses
 from app.doors.recorded import RecordResponse, told
 from app.doors.strict import StrictRoute
@@ -104,12 +104,14 @@ async def choices(request: ChoicesRequest, write: TheWrite) -> HttpResponse:
         occurred_at=request.occurred_at,
     )
 
-    async def record(unit: Unit) -> dict[str, Any]:
-        return told(
-            await record_choices(unit, request.subject.as_subject(), [_choice(c) for c in request.choices], how)
-        )
+    subject, said = request.subject.as_subject(), [_choice(choice) for choice in request.choices]
+    if write.is_once or subject.subject_id is not None:
 
-    return await write.perform(record, 201)
+        async def record(unit: Unit) -> dict[str, Any]:
+            return told(await record_choices(unit, subject, said, how))
+
+        return await write.perform(record, 201)
+    return encoded(told(await write.record(subject, said, how)), 201)
 
 
 def _choice(choice: PurposeChoice | ScopeChoice) -> Choice:

@@ -1,7 +1,7 @@
 """The words every door speaks: the store, the clock, the caller and the unit of work."""
 
 import hashlib
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Annotated, Any, NamedTuple
@@ -11,8 +11,12 @@ from fastapi import Depends, Header, Request, Response
 from sqlalchemy.ext.asyncio import AsyncConnection
 from starlette.exceptions import HTTPException
 
+from app.addressing import Subject
 from app.decision.refusal import Conflicting, Denied, Fault, Invalid
 from app.decision_log import DecisionLog
+from app.group_commit import GroupCommit, Recording
+from app.judging import Choice
+from app.recording import Circumstances, Record
 from app.storage import idempotency, ledger
 from app.storage.idempotency import Answer
 from app.storage.keys import ApiKey
@@ -113,6 +117,19 @@ class Write:
         self._idempotency_key = idempotency_key
         self.caller = caller
         self.now = now
+
+    @property
+    def is_once(self) -> bool:
+        """Whether the caller wants it done once, however often it is sent."""
+        return self._idempotency_key is not None
+
+    async def record(self, subject: Subject, choices: Sequence[Choice], how: Circumstances) -> Record:
+        """Record choices about somebody named by an identifier, committed together with those of other requests."""
+        group: GroupCommit = self._request.app.state.group_commit
+        return await group.record(Recording(subject, choices, how, self.now, self._confirm))
+
+    async def _confirm(self, connection: AsyncConnection, head: Head) -> None:
+        await self.caller.confirm(connection, head, self.now)
 
     async def perform(self, work: Callable[[Unit], Awaitable[Any]], status: int) -> Response:
         """Do the work; the answer leaves only after the commit."""
