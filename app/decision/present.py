@@ -60,6 +60,9 @@ def present_of(state: State, timeline: Timeline) -> Present:
     objections = [e for e in scopes if e.scope == ALL_MARKETING and e.type == "choice.object"]
     by_purpose, shortened = {}, {}
     for purpose, events in state.by_purpose.items():
+        if _are_apart(events):
+            by_purpose[purpose] = events
+            continue
         by_purpose[purpose] = kept = _among(events, _on_purpose(purpose, events, objections, history))
         if len(kept) < len(events):
             lost = set(map(_identity, events)).difference(map(_identity, kept))
@@ -76,6 +79,12 @@ def present_of(state: State, timeline: Timeline) -> Present:
         erased_at=state.erased_at,
     )
     return Present(reduced, shortened, len(timeline.versions), state.latest())
+
+
+def _are_apart(events: list[Event]) -> bool:
+    """Whether each event is about a channel of its own, so that none can have taken another's place."""
+    channels = {event.channel for event in events}
+    return len(events) == 1 or (len(channels) == len(events) and None not in channels)
 
 
 def _on_purpose(purpose: str, events: list[Event], objections: list[Event], history: History) -> Iterator[Event]:
