@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import anyio.to_thread
 import pytest
 from hypothesis import settings
 
@@ -90,6 +91,7 @@ async def published(databases: Databases) -> Callable[[str], Awaitable[str]]:
                 await running.publish(catalogue("scenarios/catalogue.yaml"))
                 while await sweep(running.store, datetime.now(UTC)):
                     pass  # nothing is left to be reckoned by it
+            await anyio.to_thread.run_sync(databases.await_left, made[engine])
         return made[engine]
 
     return publish

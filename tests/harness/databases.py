@@ -6,6 +6,7 @@ import shutil
 import sqlite3
 import subprocess
 import tempfile
+import time
 import uuid
 import warnings
 from collections.abc import Iterator
@@ -104,6 +105,16 @@ class Databases:
         parts = urlsplit(self.server)
         made = urlunsplit(parts._replace(path=f"/{name}"))
         return made if "//" in made else made.replace("postgresql:/", "postgresql:///", 1)
+
+    def await_left(self, url: str) -> None:
+        """Wait until nobody is connected to a database any more: an application leaves some connections to its event
+        loop to close."""
+        if url.startswith("sqlite:"):
+            return
+        connected = "SELECT count(*) FROM pg_stat_activity WHERE datname = %s"
+        with psycopg.connect(self.server, autocommit=True) as connection:
+            while connection.execute(connected, [_database_of(url)]).fetchone() != (0,):
+                time.sleep(0.01)
 
     def _execute(self, statement: str) -> None:
         with psycopg.connect(self.server, autocommit=True) as connection:

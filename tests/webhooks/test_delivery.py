@@ -79,7 +79,7 @@ async def test_a_pause_and_a_restart_lose_nothing(maywe: Maywe, receiver: Receiv
         assert len(receiver.got) == before
         assert (await act(maywe, made, "resume"))["state"] == "active"
         rows, _ = await follow(maywe.http, made["cursor"])
-        await receiver.until(len(rows))
+        await until(lambda: {row["id"] for row in rows} <= {message.id for message in receiver.accepted})
     ids = list(dict.fromkeys(message.id for message in receiver.accepted))
     for person in {row["subject_id"] for row in rows}:
         of_person = [row["id"] for row in rows if row["subject_id"] == person]
