@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app.addressing import Subject, identifier_type
 from app.asking import Asked, ask
 from app.decision.catalogue import Timeline
-from app.decision.model import Decision, Question
+from app.decision.model import Decision, Person, Question
 from app.decision.refusal import Invalid
 from app.decision.rules import decide
 from app.decision_log import Answered
@@ -92,17 +92,28 @@ class Audience:
     async def members(self, connection: AsyncConnection, *, now: datetime) -> AsyncIterator[list[Member]]:
         """The members, some at a time, now and then none; memory does not grow with their number."""
         async for page in people.holders(connection, self._type, size=_CHUNK):
-            found = [member for holder in page if (member := self._judge(holder, now)) is not None]
+            found = [
+                member
+                for holder, person in zip(page, await self._people(connection, page), strict=True)
+                if (member := self._judge(holder, person, now)) is not None
+            ]
             self.count += len(found)
             yield found
             self.answered.clear()
             await asyncio.sleep(0)
 
-    def _judge(self, holder: people.Holder, now: datetime) -> Member | None:
-        decision = decide(self._question, holder.person, self._timeline, now)
-        self.answered.append(Answered(decision, self._question, holder.person.own.subject_id))
+    async def _people(self, connection: AsyncConnection, page: Sequence[people.Present]) -> list[Person]:
+        """Those who hold some identifiers, each as far as the question goes."""
+        found = [holder.found.about(self._question, self._timeline) for holder in page]
+        missing = {holder.subject_id for holder, person in zip(page, found, strict=True) if person is None}
+        whole = await people.whole(connection, missing) if missing else {}
+        return [person or whole[holder.subject_id] for holder, person in zip(page, found, strict=True)]
+
+    def _judge(self, holder: people.Present, person: Person, now: datetime) -> Member | None:
+        decision = decide(self._question, person, self._timeline, now)
+        self.answered.append(Answered(decision, self._question, holder.subject_id))
         if not decision.decision:
             self.denied[decision.reason] += 1
             return None
         value = self._store.secrets.unseal(holder.sealed, holder.identifier_id.encode()).decode()
-        return Member(holder.person.own.subject_id, self._type, value, decision.obligations)
+        return Member(holder.subject_id, self._type, value, decision.obligations)

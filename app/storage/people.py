@@ -1,13 +1,14 @@
 """People read many at a time, each with those they are attached to."""
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import func, select
+from sqlalchemy import Column, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.decision.model import Person, State
+from app.decision.model import Person
 from app.storage import codec
+from app.storage.lookup import Found
 from app.storage.tables import attachments, identifiers, subjects, tombstones
 
 
@@ -20,19 +21,40 @@ class Holder(NamedTuple):
     person: Person
 
 
+class Present(NamedTuple):
+    """The same, as far as answers about now go."""
+
+    identifier_id: str
+    sealed: bytes
+    subject_id: str
+    found: Found
+
+
 _HOLDER = (identifiers.c.identifier_id, identifiers.c.type, identifiers.c.sealed, subjects.c.state)
+_PRESENT = (identifiers.c.identifier_id, identifiers.c.sealed, subjects.c.subject_id, subjects.c.present)
 _HELD = identifiers.c.subject_id == subjects.c.subject_id
 
 
-async def holders(connection: AsyncConnection, type: str, *, size: int) -> AsyncIterator[list[Holder]]:
+async def holders(connection: AsyncConnection, type: str, *, size: int) -> AsyncIterator[list[Present]]:
     """Every identifier of a type whose value is known, with the person who holds it: so many at a time, in no order, to
     be read on a connection that holds one snapshot."""
     statement = (
-        select(*_HOLDER).join(subjects, _HELD).where(identifiers.c.type == type, identifiers.c.sealed.is_not(None))
+        select(*_PRESENT).join(subjects, _HELD).where(identifiers.c.type == type, identifiers.c.sealed.is_not(None))
     )
     async with connection.stream(statement, execution_options={"yield_per": size}) as rows:
         async for page in rows.partitions(size):
-            yield await _read(connection, page)
+            heard = await _heard(connection, [row.subject_id for row in page], subjects.c.present)
+            yield [
+                Present(name, sealed, subject_id, Found(own, tuple(heard.get(subject_id, ())), is_whole=False))
+                for name, sealed, subject_id, own in page
+            ]
+
+
+async def whole(connection: AsyncConnection, subject_ids: Collection[str]) -> dict[str, Person]:
+    """Some people with all that is on file."""
+    statement = select(subjects.c.state).where(subjects.c.subject_id.in_(subject_ids))
+    found = await _people(connection, (await connection.execute(statement)).scalars())
+    return {person.own.subject_id: person for person in found}
 
 
 async def holders_after(connection: AsyncConnection, after: str, *, limit: int) -> list[Holder]:
@@ -64,12 +86,8 @@ async def count(connection: AsyncConnection) -> Counts:
 
 
 async def _read(connection: AsyncConnection, rows: Sequence[Any]) -> list[Holder]:
-    states = [codec.decode(row.state) for row in rows]
-    heard = await _heard(connection, [state.subject_id for state in states])
-    return [
-        Holder(row.identifier_id, row.type, row.sealed, Person(state, tuple(heard.get(state.subject_id, ()))))
-        for row, state in zip(rows, states, strict=True)
-    ]
+    people = await _people(connection, [row.state for row in rows])
+    return [Holder(row.identifier_id, row.type, row.sealed, person) for row, person in zip(rows, people, strict=True)]
 
 
 async def living_after(connection: AsyncConnection, after: str, *, limit: int) -> list[Person]:
@@ -96,18 +114,20 @@ async def claim(connection: AsyncConnection, subject_ids: Sequence[str]) -> list
 
 async def _people(connection: AsyncConnection, encoded: Iterable[bytes]) -> list[Person]:
     states = [codec.decode(state) for state in encoded]
-    heard = await _heard(connection, [state.subject_id for state in states])
-    return [Person(state, tuple(heard.get(state.subject_id, ()))) for state in states]
+    heard = await _heard(connection, [state.subject_id for state in states], subjects.c.state)
+    return [Person(state, tuple(map(codec.decode, heard.get(state.subject_id, ())))) for state in states]
 
 
-async def _heard(connection: AsyncConnection, subject_ids: Sequence[str]) -> dict[str, list[State]]:
-    """The states of those to whom some subjects are attached."""
+async def _heard(
+    connection: AsyncConnection, subject_ids: Sequence[str], form: Column[bytes]
+) -> dict[str, list[bytes]]:
+    """Those to whom some subjects are attached, in the form in which a column keeps them."""
     statement = (
-        select(attachments.c.subject_id, subjects.c.state)
+        select(attachments.c.subject_id, form)
         .join(subjects, subjects.c.subject_id == attachments.c.other_id)
         .where(attachments.c.subject_id.in_(subject_ids))
     )
-    heard: dict[str, list[State]] = {}
-    for row in await connection.execute(statement):
-        heard.setdefault(row.subject_id, []).append(codec.decode(row.state))
+    heard: dict[str, list[bytes]] = {}
+    for subject_id, kept in await connection.execute(statement):
+        heard.setdefault(subject_id, []).append(kept)
     return heard
