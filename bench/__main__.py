@@ -13,6 +13,7 @@ from bench import machine, questions
 from bench.machine import Load, Result
 
 COUNT = 100_000
+WRITTEN = 20_000
 ENGINES = ("sqlite", "postgresql")
 LENGTHS = ((200, 100), (100, 1_000), (20, 10_000))  # how many people with how many events each
 
@@ -27,12 +28,14 @@ class Side(NamedTuple):
 
 
 class Row(NamedTuple):
-    """A line of the table: Maywe against something, and the least ratio that is wanted."""
+    """A line of the table: Maywe against something, and the least ratio of the rates that is wanted. Or, `is_paced`,
+    with both at half the rate that Maywe can do, the greatest ratio of their p99."""
 
     name: str
     ours: Side
     other: Side
     target: float | None = None
+    is_paced: bool = False
 
 
 class Options(NamedTuple):
@@ -63,6 +66,20 @@ def _long(engine: str, people: int, length: int) -> Side:
     return _maywe(engine, lambda key: Load("/v1/check", questions.long_histories(people, length), key))
 
 
+def _choices(*, alone: bool) -> Side:
+    """On PostgreSQL, about people of a database of their own: their histories grow."""
+
+    def people() -> tuple[str, str]:
+        return machine.people_in("postgresql", WRITTEN)
+
+    name = "alone" if alone else "maywe"
+    return Side(
+        name,
+        lambda: machine.maywe(people()[0], alone=alone),
+        lambda: Load("/v1/choices", questions.choices(WRITTEN), people()[1]),
+    )
+
+
 def _ceiling(name: str, engine: str | None = None) -> Side:
     return Side(name, lambda: machine.ceiling(name, engine), lambda: Load("/", questions.points()))
 
@@ -73,6 +90,7 @@ def _rows() -> Iterator[Row]:
         wanted = 0.6 if engine == "sqlite" else 1.0
         for kind in ("uniform", "pareto", "yes", "no", "unknown"):
             yield Row(f"check-{kind}-{engine}", _check(engine, kind), select, wanted)
+        yield Row(f"p99-half-{engine}", _check(engine), select, 2.0, is_paced=True)
         everything = _maywe(engine, lambda key: Load("/v1/check/all", questions.everything(COUNT), key))
         yield Row(f"check-all-{engine}", everything, select)
         yield Row(f"check-stack-{engine}", _check(engine), _ceiling("stack", engine))
@@ -86,6 +104,7 @@ def _rows() -> Iterator[Row]:
             grown, small = _check(engine, count=count), _check(engine, count=1_000)
             yield Row(f"growth-subjects-{count}-{engine}", grown, small, 1 / 1.15)
         yield Row(f"workers-2-{engine}", _check(engine, workers=2), _check(engine))
+    yield Row("writes-16-postgresql", _choices(alone=False), _choices(alone=True), 3.0)
     yield Row("ceiling-sqlite", _ceiling("sqlite", "sqlite"), _ceiling("fixed"))
     yield Row("ceiling-postgresql", _ceiling("postgresql", "postgresql"), _ceiling("fixed"))
 
@@ -102,13 +121,16 @@ class Pairs:
             other = (row.other.load(), stack.enter_context(row.other.serve()), self.other)
             for load, address, _ in (ours, other):
                 load.run(address, 1)  # warm
+            rate = ours[0].run(ours[1], options.seconds).rate / 2 if row.is_paced else None
             for n in range(options.pairs):
                 for load, address, results in (ours, other) if n % 2 else (other, ours):
-                    results.append(load.run(address, options.seconds))
+                    results.append(load.run(address, options.seconds, rate=rate))
 
     @property
     def ratios(self) -> list[float]:
         """Ours to the other's, per pair."""
+        if self.row.is_paced:
+            return [a.p99 / b.p99 for a, b in zip(self.ours, self.other, strict=True)]
         ours, other = self.row.ours.worth, self.row.other.worth
         return [a.rate * ours / (b.rate * other) for a, b in zip(self.ours, self.other, strict=True)]
 
@@ -117,7 +139,9 @@ class Pairs:
         rates = [self.row.ours.worth * r.rate for r in self.ours], [self.row.other.worth * r.rate for r in self.other]
         p99 = [statistics.median(r.p99 for r in results) for results in (self.ours, self.other)]
         ratio, wanted = statistics.median(self.ratios), self.row.target
-        verdict = "" if wanted is None else f"≥ {wanted:.2f} {'✓' if ratio >= wanted else 'MISSED'}"
+        is_met = wanted is None or (ratio <= wanted if self.row.is_paced else ratio >= wanted)
+        sign = "≤" if self.row.is_paced else "≥"
+        verdict = "" if wanted is None else f"{sign} {wanted:.2f} {'✓' if is_met else 'MISSED'}"
         return (
             f"| {self.row.name} | {statistics.median(rates[0]):,.0f} | {statistics.median(rates[1]):,.0f} "
             f"({self.row.other.name}) | **{ratio:.2f}** [{min(self.ratios):.2f}-{max(self.ratios):.2f}] | {verdict} "

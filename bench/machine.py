@@ -164,11 +164,13 @@ def ceiling(name: str, engine: str | None) -> "contextlib.AbstractContextManager
     return serving([*uvicorn, *factory, "--loop", "uvloop", "--http", "httptools"], environment, "/?id=1")
 
 
-def maywe(url: str, *, workers: int = 1) -> "contextlib.AbstractContextManager[str]":
-    """Maywe as an operator starts it, with its defaults: every request is logged."""
+def maywe(url: str, *, workers: int = 1, alone: bool = False) -> "contextlib.AbstractContextManager[str]":
+    """Maywe as an operator starts it, with its defaults: every request is logged. `alone`: no two choices share a
+    commit."""
     secret = base64.b64encode(people.SECRET).decode()
     environment = {"MAYWE_DATABASE_URL": url, "MAYWE_SECRET_KEY": secret}
-    return serving([str(_BIN / "maywe"), "serve", "--workers", str(workers)], environment, "/readyz")
+    command = [sys.executable, "-m", "bench.alone"] if alone else [str(_BIN / "maywe")]
+    return serving([*command, "serve", "--workers", str(workers)], environment, "/readyz")
 
 
 # Load

@@ -19,7 +19,7 @@ from app.doors.words import Flag, Instant, Jurisdiction, Key, NamedSubject, Requ
 
 router = APIRouter(
     prefix="/v1/check",
-    route_class=quick_route("check"),
+    route_class=quick_route("check", given=lambda _, caller, now: (caller, now)),
     tags=["check"],
     dependencies=[scoped("check"), JSON_BODY],
     responses=responses(400, 401, 403, 409, 413, 415, 422, 503),

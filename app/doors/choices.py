@@ -6,10 +6,10 @@ from fastapi import APIRouter
 from fastapi.responses import Response as HttpResponse
 from pydantic import Discriminator, Field, Tag
 
-from app.doors.dependencies import JSON_BODY, TheWrite, encoded, scoped
+from app.doors.dependencies import JSON_BODY, TheWrite, Write, encoded, scoped
 from app.doors.problems import responses
+from app.doors.quick import quick_route
 from app.doors.recorded import RecordResponse, told
-from app.doors.strict import StrictRoute
 from app.doors.words import (
     Actor,
     Evidence,
@@ -25,9 +25,11 @@ from app.judging import A_NO, Choice, ChoiceWord
 from app.recording import Circumstances, record_choices
 from app.writing import Unit
 
+_SCOPES = ("choices", "withdraw")
+
 router = APIRouter(
     prefix="/v1/choices",
-    route_class=StrictRoute,
+    route_class=quick_route(*_SCOPES, given=lambda request, caller, now: (Write(request, caller, now, None),)),
     tags=["choices"],
     responses=responses(400, 401, 403, 404, 409, 410, 413, 415, 422, 503),
 )
@@ -86,7 +88,7 @@ class ChoicesRequest(Request):
     status_code=201,
     response_model=RecordResponse,
     summary="Record choices",
-    dependencies=[scoped("choices", "withdraw"), JSON_BODY],
+    dependencies=[scoped(*_SCOPES), JSON_BODY],
 )
 async def choices(request: ChoicesRequest, write: TheWrite) -> HttpResponse:
     """A key with the scope `withdraw` alone may record refuse, withdraw and object."""

@@ -1,5 +1,6 @@
 """The edge of the service: request ids, the size of bodies, who calls, one log line per request. Pure ASGI."""
 
+import logging
 import re
 import time
 from collections.abc import Callable
@@ -18,8 +19,9 @@ from app.storage import ledger
 from app.storage.database import Unavailable
 from app.storage.keys import ApiKey
 from app.storage.store import Store, is_current
-from app.telemetry import get_logger
+from app.telemetry import get_logger, tell
 
+_access = logging.getLogger("maywe.access")
 BODY_LIMIT = 1024 * 1024  # octets
 _PROTECTED = ("/v1/", "/access/")
 _TAKING_HEAD = ("/u/", "/preferences/")  # doors that answer it without asking the database
@@ -60,9 +62,8 @@ class Edge:
             route = getattr(scope.get("route"), "path_format", None)
             seconds = time.perf_counter() - started
             metrics.count_request(method, route, answer.status, seconds)
-            self._log.info(
-                "request", method=method, route=route, status=answer.status, duration_ms=round(seconds * 1000, 3)
-            )
+            told = {"method": method, "route": route, "status": answer.status, "duration_ms": round(seconds * 1000, 3)}
+            tell(_access, "request", **{**structlog.contextvars.get_contextvars(), **told})
 
     async def _admit(self, scope: Scope, sent: dict[bytes, str], receive: Receive, send: Send) -> None:
         answer: Response

@@ -2,6 +2,7 @@
 function, without the steps FastAPI takes to find out what is wrong. Whatever is not in order goes the plain way."""
 
 from collections.abc import Callable, Coroutine
+from datetime import datetime
 from typing import Any
 
 from fastapi import Request, Response
@@ -13,9 +14,14 @@ from app.decision.refusal import Unreadable
 from app.doors.dependencies import Caller
 from app.doors.strict import StrictRequest, StrictRoute
 
+_READ = (b"content-type", b"idempotency-key")
 
-def quick_route(scope: str) -> type[StrictRoute]:
-    """The route class of operations that need one scope, and take a body, the caller and the clock."""
+Given = Callable[[Request, Caller, datetime], tuple[Any, ...]]
+
+
+def quick_route(*scopes: str, given: Given) -> type[StrictRoute]:
+    """The route class of operations that need one of some scopes, and take a body and what is `given` of a request, its
+    caller and its time."""
 
     class QuickRoute(StrictRoute):
         def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
@@ -27,7 +33,7 @@ def quick_route(scope: str) -> type[StrictRoute]:
                 state = request.app.state
                 caller = Caller(request.scope["caller"], state.store, state.decision_log)
                 strict = StrictRequest(request.scope, request.receive)
-                if scope not in caller.key.scopes or not _is_plain(request):
+                if caller.key.scopes.isdisjoint(scopes) or not _is_plain(request):
                     return await handle(strict)
                 try:
                     body = model.model_validate(await strict.json())
@@ -35,7 +41,7 @@ def quick_route(scope: str) -> type[StrictRoute]:
                     return await handle(strict)
                 except ClientDisconnect:
                     raise HTTPException(400) from None
-                answer: Response = await endpoint(body, caller, state.clock())
+                answer: Response = await endpoint(body, *given(strict, caller, state.clock()))
                 return answer
 
             return handle_quickly
@@ -44,6 +50,7 @@ def quick_route(scope: str) -> type[StrictRoute]:
 
 
 def _is_plain(request: Request) -> bool:
-    """Whether a request has no parameters and says in the usual words that it is JSON."""
-    types = [value for name, value in request.scope["headers"] if name == b"content-type"]
-    return not request.scope["query_string"] and types == [b"application/json"]
+    """Whether a request has no parameters, no header that the operation reads, and says in the usual words that it is
+    JSON."""
+    sent = [(name, value) for name, value in request.scope["headers"] if name in _READ]
+    return not request.scope["query_string"] and sent == [(b"content-type", b"application/json")]

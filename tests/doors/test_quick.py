@@ -53,8 +53,9 @@ BODIES = st.builds(
 _OF_THE_MOMENT = re.compile(rb'"(?:request_id|decision_id|evaluated_at)":"[^"]*"')
 
 
-async def post(service: Maywe, path: str, body: Any, media_type: str = SHORT) -> httpx.Response:
-    return await service.http.post(path, content=json.dumps(body).encode(), headers={"Content-Type": media_type})
+async def post(service: Maywe, path: str, body: Any, media_type: str = SHORT, **more: str) -> httpx.Response:
+    headers = {"Content-Type": media_type, **more}
+    return await service.http.post(path, content=json.dumps(body).encode(), headers=headers)
 
 
 @given(BODIES)
@@ -75,6 +76,40 @@ async def test_both_ways_take_the_same_bodies_and_answer_the_same(service: Maywe
             assert short.status_code == 422
 
 
+WITHDRAWN = {"choices": [{"purpose": "offers", "channel": "email", "choice": "withdraw"}]}
+WRONG_CHOICES: list[dict[str, Any]] = [
+    {"choices": []},
+    {"choices": [{"purpose": "offers", "choice": "perhaps"}]},
+    {"choices": [{"purpose": "undeclared", "choice": "withdraw"}]},
+    {"choices": [{"purpose": "offers", "choice": "give"}]},
+    {"choices": [{"scope": "all_marketing", "purpose": "offers", "choice": "object"}]},
+    {"subject": {"type": "customer"}},
+    {"subject": {"subject_id": "sub_nobody"}},
+    {"subject": {"type": "email", "id": "no address"}},
+    {"occurred_at": "2999-01-01T00:00:00Z"},
+    {"more": None},
+]
+
+
+@pytest.mark.parametrize("scope", ["choices", "withdraw", "check"])
+async def test_choices_are_taken_and_refused_the_same_on_both_ways(service: Maywe, scope: str) -> None:
+    key = {"Authorization": f"Bearer {await service.key(scope)}"}
+    for wrong in WRONG_CHOICES:
+        body = {"subject": someone(), **WITHDRAWN, **wrong}
+        short, plain = [await post(service, "/v1/choices", body, way, **key) for way in (SHORT, PLAIN)]
+        told = [_OF_THE_MOMENT.sub(b"", answer.content) for answer in (short, plain)]
+        assert (short.status_code, told[0]) == (plain.status_code, told[1])
+        assert short.is_client_error
+    for choice in ("withdraw", "give"):
+        body = {"choices": [{**WITHDRAWN["choices"][0], "choice": choice}], "method": "app", "notice": "conformance-1"}
+        short, plain = [
+            await post(service, "/v1/choices", {"subject": someone(), **body}, way, **key) for way in (SHORT, PLAIN)
+        ]
+        is_allowed = scope == "choices" or (scope, choice) == ("withdraw", "withdraw")
+        assert short.status_code == plain.status_code == (201 if is_allowed else 403)
+        assert short.json().keys() == plain.json().keys()
+
+
 @pytest.mark.parametrize("way", [SHORT, PLAIN])
 @pytest.mark.parametrize("field", ["more", "Purpose", "explain "])
 async def test_a_field_that_there_is_not_is_refused_on_both_ways(service: Maywe, field: str, way: str) -> None:
@@ -91,6 +126,9 @@ async def test_what_is_in_order_goes_the_short_way(service: Maywe, monkeypatch: 
     for path, body in (("/v1/check", question), ("/v1/check/batch", {"checks": [question]})):
         assert (await post(service, path, body)).status_code == 200
         assert (await post(service, path, body, PLAIN)).status_code == 500
+    withdrawal = {"subject": someone(), **WITHDRAWN}
+    assert (await post(service, "/v1/choices", withdrawal)).status_code == 201
+    assert (await post(service, "/v1/choices", withdrawal, PLAIN)).status_code == 500
 
 
 async def test_a_single_question_in_order_does_not_reach_the_framework(
