@@ -3,7 +3,6 @@
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
-from functools import cached_property
 
 from app.decision.catalogue import OBJECTABLE, Timeline
 from app.decision.model import ALL_MARKETING, AUTOMATION, NOES, Event, Person, State
@@ -73,10 +72,10 @@ class History:
 
     # Children
 
-    @cached_property
+    @property
     def child(self) -> Event | None:
         """The latest established fact about the person being a child."""
-        children = self.facts("fact.child")
+        children = self.facts("fact.child") if self._state.facts else ()
         return max(children, key=lambda e: (e.at, not e.holds, e.until, e.position)) if children else None
 
     def given_by_unauthorised_child(self, give: Event) -> bool:

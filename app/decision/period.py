@@ -12,6 +12,8 @@ _PATTERN = re.compile(
     r"(?:T(?=\d)(?:(?P<hours>\d{1,7})H)?(?:(?P<minutes>\d{1,8})M)?(?:(?P<seconds>\d{1,9})S)?)?"
 )
 
+_SHORTEST = 28  # days of a month: up to there every month has the day
+
 END_OF_TIME = datetime.max.replace(tzinfo=UTC)
 
 
@@ -44,7 +46,7 @@ def after(start: datetime, period: Period) -> datetime:
     month = start.year * 12 + start.month - 1 + period.months
     year, month = divmod(month, 12)
     try:
-        day = min(start.day, calendar.monthrange(year, month + 1)[1])
+        day = start.day if start.day <= _SHORTEST else min(start.day, calendar.monthrange(year, month + 1)[1])
         return start.replace(year=year, month=month + 1, day=day) + period.rest
     except (ValueError, OverflowError):
         return END_OF_TIME
