@@ -63,13 +63,20 @@ class GroupCommit:
             self._writing = asyncio.create_task(self._write(), context=contextvars.Context())
         return await waiting.answer
 
+    async def close(self) -> None:
+        """Wait until what was begun is written."""
+        if self._writing is not None:
+            await self._writing
+
     async def _write(self) -> None:
         """Write for those who wait until nobody does."""
         try:
             while self._waiting:
                 group, self._waiting = self._waiting[:_MOST], self._waiting[_MOST:]
-                await self._commit([one for one in group if not one.answer.done()])
-                self._waiting = [*(one for one in group if not one.answer.done()), *self._waiting]
+                group = [one for one in group if not one.answer.done()]
+                if group:
+                    await self._commit(group)
+                    self._waiting = [*(one for one in group if not one.answer.done()), *self._waiting]
         finally:
             self._writing = None
 

@@ -72,7 +72,7 @@ def create_app(settings: Settings, *, clock: Callable[[], datetime] = _utc_now) 
         app.state.schema_head = schema.head()
         app.state.clock = clock
         app.state.running = set()
-        app.state.group_commit = GroupCommit(store)
+        app.state.group_commit = group_commit = GroupCommit(store)
         app.state.settings = settings
         app.state.destinations = Destinations(settings.webhook_networks)
         app.state.failures = Failures()
@@ -96,6 +96,7 @@ def create_app(settings: Settings, *, clock: Callable[[], datetime] = _utc_now) 
                 with background.told_of_the_end(watch.stop):
                     yield
         finally:
+            await group_commit.close()
             if log is not None:
                 await log.write()
             await store.close()

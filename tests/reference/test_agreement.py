@@ -134,7 +134,7 @@ def test_the_core_answers_as_the_reference_does() -> None:
     seen: Counter[str] = Counter()
     problems: set[str | None] = set()
 
-    @bounded(effort(1000, 4000))
+    @bounded(effort(700, 4000))
     @given(cases_of(1))
     def agree(case: Case) -> None:
         both = Both(case)

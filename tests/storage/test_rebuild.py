@@ -48,7 +48,7 @@ EVERYTHING = {
 
 
 async def test_all_state_is_what_the_ledger_tells(maywe: Maywe) -> None:
-    await live_through(maywe, 250, seed=1)
+    await live_through(maywe, 150, seed=1)
     assert happened(maywe.url) == EVERYTHING
     kept, answers = everything_kept(maywe.url), await answers_about_everybody(maywe.http)
     assert await assert_whole(maywe.url) > 100
@@ -81,7 +81,7 @@ DAMAGES = {
 @pytest.fixture
 async def lived(maywe: Maywe) -> Maywe:
     """People with a history in which each kind of row is there."""
-    await live_through(maywe, 120, seed=5)
+    await live_through(maywe, 80, seed=5)
     assert happened(maywe.url) == EVERYTHING
     return maywe
 
