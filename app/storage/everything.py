@@ -55,7 +55,7 @@ async def subject_rows(connection: AsyncConnection) -> AsyncIterator[SubjectRow]
 def _readable(value: bytes, decode: Callable[[bytes], _T]) -> _T | None:
     try:
         return decode(value)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, TypeError):  # on SQLite a column may hold anything
         return None
 
 

@@ -62,6 +62,7 @@ async def test_all_state_is_what_the_ledger_tells(maywe: Maywe) -> None:
 DAMAGES = {
     "a state": ("UPDATE subjects SET state = (SELECT min(state) FROM subjects)", {}),
     "a state that cannot be read": ("UPDATE subjects SET state = :junk", {"junk": b"\xc1junk"}),
+    "a state that is no octets": ("UPDATE subjects SET state = ''", {}),
     "what checks read": ("UPDATE subjects SET present = (SELECT min(present) FROM subjects)", {}),
     "what checks read, not to be read": ("UPDATE subjects SET present = :junk", {"junk": b"\xc1junk"}),
     "a row that is gone": ("DELETE FROM subjects WHERE merged_into IS NULL", {}),
