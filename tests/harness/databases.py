@@ -1,5 +1,6 @@
 """Fresh databases on both engines: SQLite files, and databases of a PostgreSQL 18 that the tests bring along."""
 
+import gc
 import importlib.util
 import os
 import shutil
@@ -108,12 +109,15 @@ class Databases:
 
     def await_left(self, url: str) -> None:
         """Wait until nobody is connected to a database any more: an application leaves some connections to its event
-        loop to close."""
+        loop to close, or to garbage collection."""
         if url.startswith("sqlite:"):
             return
-        connected = "SELECT count(*) FROM pg_stat_activity WHERE datname = %s"
+        connected = "SELECT state, query FROM pg_stat_activity WHERE datname = %s"
+        give_up = time.monotonic() + 30
         with psycopg.connect(self.server, autocommit=True) as connection:
-            while connection.execute(connected, [_database_of(url)]).fetchone() != (0,):
+            while found := connection.execute(connected, [_database_of(url)]).fetchall():
+                assert time.monotonic() < give_up, found
+                gc.collect()
                 time.sleep(0.01)
 
     def _execute(self, statement: str) -> None:
