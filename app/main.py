@@ -155,4 +155,3 @@ def _spare_garbage_collection() -> None:
     several times."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(20_000, 20, 50)

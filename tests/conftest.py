@@ -29,7 +29,6 @@ def pytest_collection_finish() -> None:
     """What was imported and collected stays until the end: looking it over for garbage takes a tenth of the time."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(20_000, 20, 50)
 
 
 @pytest.fixture(scope="session")
