@@ -102,14 +102,14 @@ class Audience:
             self.answered.clear()
             await asyncio.sleep(0)
 
-    async def _people(self, connection: AsyncConnection, page: Sequence[people.Present]) -> list[Person]:
+    async def _people(self, connection: AsyncConnection, page: Sequence[people.PresentHolder]) -> list[Person]:
         """Those who hold some identifiers, each as far as the question goes."""
         found = [holder.found.about(self._question, self._timeline) for holder in page]
         missing = {holder.subject_id for holder, person in zip(page, found, strict=True) if person is None}
         whole = await people.whole(connection, missing) if missing else {}
         return [person or whole[holder.subject_id] for holder, person in zip(page, found, strict=True)]
 
-    def _judge(self, holder: people.Present, person: Person, now: datetime) -> Member | None:
+    def _judge(self, holder: people.PresentHolder, person: Person, now: datetime) -> Member | None:
         decision = decide(self._question, person, self._timeline, now)
         self.answered.append(Answered(decision, self._question, holder.subject_id))
         if not decision.decision:

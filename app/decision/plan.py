@@ -44,9 +44,9 @@ def plan_of(question: Question, catalogue: Catalogue) -> Plan | Decision:
     settled = _uncovered(data_categories, purpose, catalogue) or _undeclared(question.channel, purpose)
     if settled is not None:
         return settled
-    recipient = catalogue.recipients.get(question.recipient or "")
-    fault = None
+    recipient = fault = None
     if question.recipient is not None:
+        recipient = catalogue.recipients.get(question.recipient)
         fault = _fault_of(question.recipient, recipient, purpose, data_categories, catalogue)
     jurisdiction = question.jurisdiction or catalogue.default_jurisdiction
     return Plan(

@@ -19,7 +19,7 @@ from app.storage import ledger
 from app.storage.database import Unavailable
 from app.storage.keys import ApiKey
 from app.storage.store import Store, is_current
-from app.telemetry import get_logger, tell
+from app.telemetry import ALLOWED, get_logger, tell
 
 _access = logging.getLogger("maywe.access")
 BODY_LIMIT = 1024 * 1024  # octets
@@ -63,7 +63,8 @@ class Edge:
             seconds = time.perf_counter() - started
             metrics.count_request(method, route, answer.status, seconds)
             told = {"method": method, "route": route, "status": answer.status, "duration_ms": round(seconds * 1000, 3)}
-            tell(_access, "request", **{**structlog.contextvars.get_contextvars(), **told})
+            bound = structlog.contextvars.get_contextvars().items()
+            tell(_access, "request", **{name: value for name, value in bound if name in ALLOWED}, **told)
 
     async def _admit(self, scope: Scope, sent: dict[bytes, str], receive: Receive, send: Send) -> None:
         answer: Response

@@ -21,7 +21,7 @@ class Holder(NamedTuple):
     person: Person
 
 
-class Present(NamedTuple):
+class PresentHolder(NamedTuple):
     """The same, as far as answers about now go."""
 
     identifier_id: str
@@ -35,7 +35,7 @@ _PRESENT = (identifiers.c.identifier_id, identifiers.c.sealed, subjects.c.subjec
 _HELD = identifiers.c.subject_id == subjects.c.subject_id
 
 
-async def holders(connection: AsyncConnection, type: str, *, size: int) -> AsyncIterator[list[Present]]:
+async def holders(connection: AsyncConnection, type: str, *, size: int) -> AsyncIterator[list[PresentHolder]]:
     """Every identifier of a type whose value is known, with the person who holds it: so many at a time, in no order, to
     be read on a connection that holds one snapshot."""
     statement = (
@@ -45,7 +45,7 @@ async def holders(connection: AsyncConnection, type: str, *, size: int) -> Async
         async for page in rows.partitions(size):
             heard = await _heard(connection, [row.subject_id for row in page], subjects.c.present)
             yield [
-                Present(name, sealed, subject_id, Found(own, tuple(heard.get(subject_id, ())), is_whole=False))
+                PresentHolder(name, sealed, subject_id, Found(own, tuple(heard.get(subject_id, ())), is_whole=False))
                 for name, sealed, subject_id, own in page
             ]
 
