@@ -18,7 +18,7 @@ from app.telling import Filter
 from app.watching import Watch
 from tests.changes.polling import about, follow, page
 from tests.harness import sql
-from tests.harness.service import Maywe, in_process, served
+from tests.harness.service import NO_TLS, Maywe, in_process, served
 
 ADA = {"type": "customer", "id": "ada"}
 REFUSE = {"purpose": "ads", "choice": "refuse"}
@@ -179,7 +179,7 @@ async def test_a_client_that_hangs_up_is_forgotten_at_once(maywe: Maywe) -> None
 async def test_a_server_that_stops_lets_everybody_go(maywe: Maywe) -> None:
     """Otherwise it would wait for them, and then cut their connections."""
     with served(maywe.url) as (address, process):
-        http = httpx.AsyncClient(base_url=address, headers=maywe.http.headers, timeout=40)
+        http = httpx.AsyncClient(base_url=address, headers=maywe.http.headers, timeout=40, verify=NO_TLS)
         async with http, waiting(http, after="now") as told:
             os.kill(process.pid, signal.SIGTERM)
             assert (await told)["changes"] == []

@@ -16,7 +16,7 @@ import pytest
 from tests.changes.polling import about, follow, page
 from tests.harness import sql
 from tests.harness.effort import effort
-from tests.harness.service import Maywe, command, environment, served
+from tests.harness.service import NO_TLS, Maywe, command, environment, served
 
 SECONDS = effort(2, 30)  # how long the writers write
 WRITERS = 32
@@ -54,7 +54,7 @@ async def poll(http: httpx.AsyncClient, limit: int, done: asyncio.Event) -> list
 async def clients(maywe: Maywe, *addresses: str) -> AsyncGenerator[list[httpx.AsyncClient]]:
     limits = httpx.Limits(max_connections=None)
     made = [
-        httpx.AsyncClient(base_url=address, headers=maywe.http.headers, timeout=60, limits=limits)
+        httpx.AsyncClient(base_url=address, headers=maywe.http.headers, timeout=60, limits=limits, verify=NO_TLS)
         for address in addresses
     ]
     yield made

@@ -18,7 +18,7 @@ from app.storage import schema
 from tests.harness import sql
 from tests.harness.databases import Databases
 from tests.harness.processes import maywe_command
-from tests.harness.service import SECRET, free_port, served, settings_for
+from tests.harness.service import NO_TLS, SECRET, free_port, served, settings_for
 
 SHOP = Path(__file__).parents[1] / "scenarios" / "catalogue.yaml"
 
@@ -200,7 +200,7 @@ def test_no_command_changes_the_schema_but_migrate(unmigrated: Shell) -> None:
     url = unmigrated.environment["MAYWE_DATABASE_URL"]
     assert sql.rows(url, "SELECT count(*) FROM catalogues") == [(0,)]
     with served(url) as (address, _):  # migrated by hand, it stays without a catalogue
-        ready = httpx.get(f"{address}/readyz")
+        ready = httpx.get(f"{address}/readyz", verify=NO_TLS)
         assert (ready.status_code, ready.json()["missing"]) == (503, ["catalogue"])
     sql.execute(url, "UPDATE alembic_version SET version_num = 'of_tomorrow'")
     for arguments in (("migrate",), ("verify",)):
@@ -276,7 +276,7 @@ class Serving:
         assert self._process.wait(20) in (0, -signal.SIGTERM, 128 + signal.SIGTERM)
         assert "Traceback" not in self._log.read_text()
         with pytest.raises(httpx.ConnectError):
-            httpx.get(f"http://127.0.0.1:{self._arguments[1]}/livez")
+            httpx.get(f"http://127.0.0.1:{self._arguments[1]}/livez", verify=NO_TLS)
 
 
 def _paste(command: str) -> str:

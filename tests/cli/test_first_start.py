@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from tests.harness.processes import Forked
-from tests.harness.service import environment, free_port, served
+from tests.harness.service import NO_TLS, environment, free_port, served
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def keys_said(*logs: Path) -> list[str]:
 def assert_works(place: Path, key: str) -> None:
     """The key opens a server on the database, and a catalogue is in force."""
     with served(f"sqlite:///{place}") as (address, _):
-        answer = httpx.get(f"{address}/v1/catalogue", headers={"Authorization": f"Bearer {key}"})
+        answer = httpx.get(f"{address}/v1/catalogue", headers={"Authorization": f"Bearer {key}"}, verify=NO_TLS)
         assert answer.status_code == 200
         assert answer.json()["version"]
 

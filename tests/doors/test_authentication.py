@@ -17,7 +17,7 @@ from app.storage.database import Database
 from app.storage.store import Store
 from tests.conftest import catalogue
 from tests.doors.expecting import expect_problem, someone
-from tests.harness.service import Maywe, command, served, settings_for
+from tests.harness.service import NO_TLS, Maywe, command, served, settings_for
 
 NOBODY = {"type": "customer", "id": "c-nobody"}
 NO = {"purpose": "offers", "channel": "email", "choice": "withdraw"}
@@ -219,12 +219,12 @@ def test_a_key_that_the_command_line_revokes_opens_no_worker(database_url: str, 
     (tmp_path / "catalogue.json").write_text(json.dumps(catalogue("scenarios/catalogue.yaml")))
     command(database_url, "catalogue", "publish", str(tmp_path / "catalogue.json"))
     key = command(database_url, "keys", "create", "shop", "--scope", "check", "--scope", "withdraw").strip()
-    headers = {"Authorization": f"Bearer {key}"}
+    sent = {"headers": {"Authorization": f"Bearer {key}"}, "verify": NO_TLS}  # each time on a connection of its own
     with served(database_url, workers=2) as (address, _):
 
         def statuses() -> set[int]:
-            asked = [httpx.post(f"{address}/v1/check/all", json={"subject": NOBODY}, headers=headers) for _ in range(8)]
-            told = [httpx.post(f"{address}/v1/choices", json=choice, headers=headers) for choice in [choices] * 8]
+            asked = [httpx.post(f"{address}/v1/check/all", json={"subject": NOBODY}, **sent) for _ in range(8)]
+            told = [httpx.post(f"{address}/v1/choices", json=choice, **sent) for choice in [choices] * 8]
             return {answer.status_code for answer in asked + told}
 
         choices = {"subject": NOBODY, "choices": [NO]}

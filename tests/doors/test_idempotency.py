@@ -13,7 +13,7 @@ import pytest
 from app.scopes import SCOPES
 from tests.conftest import catalogue
 from tests.doors.expecting import expect_problem, someone
-from tests.harness.service import Maywe, command, served, utc_now
+from tests.harness.service import NO_TLS, Maywe, command, served, utc_now
 
 NO = {"purpose": "offers", "channel": "email", "choice": "withdraw"}
 
@@ -119,7 +119,7 @@ def test_many_at_once_on_two_workers_are_done_once_and_the_answer_survives_a_res
     headers = {"Authorization": f"Bearer {key}", "Idempotency-Key": "once"}
 
     def post(address: str) -> httpx.Response:
-        return httpx.post(f"{address}/v1/choices", json=body, headers=headers, timeout=30)
+        return httpx.post(f"{address}/v1/choices", json=body, headers=headers, timeout=30, verify=NO_TLS)
 
     with served(database_url, workers=2) as (address, _), ThreadPoolExecutor(16) as threads:
         answers = list(threads.map(post, [address] * 32))
@@ -128,7 +128,7 @@ def test_many_at_once_on_two_workers_are_done_once_and_the_answer_survives_a_res
     with served(database_url) as (address, _):
         again = post(address)
         subject_id = again.json()["subject_id"]
-        history = httpx.get(f"{address}/v1/subjects/{subject_id}/events", headers=headers).json()
+        history = httpx.get(f"{address}/v1/subjects/{subject_id}/events", headers=headers, verify=NO_TLS).json()
     assert again.headers["Idempotency-Replayed"] == "true"
     assert stored == {again.content}
     assert len(history["events"]) == 1

@@ -17,7 +17,7 @@ from app.scopes import SCOPES
 from app.telemetry import ALLOWED
 from tests.conftest import ENGINES, catalogue
 from tests.harness.databases import Databases
-from tests.harness.service import command, free_port, served
+from tests.harness.service import NO_TLS, command, free_port, served
 
 MARK = "zq7marked1"  # with a digit that no id of this service has
 EMAIL, CUSTOMER, DEVICE, PHONE = f"{MARK}ada@example.com", f"{MARK}-c-42", f"{MARK}-device", "+4915112345678"
@@ -44,15 +44,15 @@ def heard(request: pytest.FixtureRequest, databases: Databases, tmp_path: Path) 
     key = command(url, "keys", "create", "all", *itertools.chain(*(("--scope", scope) for scope in SCOPES))).strip()
     with served(url, workers=2, log=folder / "log", METRICS_ADDRESS=f"127.0.0.1:{port}") as (address, _):
         headers = {"Authorization": f"Bearer {key}", "User-Agent": f"{MARK}-agent", "Cookie": f"{MARK}=cookie"}
-        with httpx.Client(base_url=address, headers=headers, timeout=30) as http:
+        with httpx.Client(base_url=address, headers=headers, timeout=30, verify=NO_TLS) as http:
             answers = list(good(http))
             token = answers[-1].json()["links"][0]["url"].rpartition("/")[2]
             answers += [http.get(f"/u/{token}"), http.post(f"/u/{token}"), http.head(f"/u/{token}x")]
             answers += bad(http)
         for _ in range(CHECKS):  # each on a connection of its own, so that both workers get some
             body = {"subject": {"type": "email", "id": EMAIL}, "purpose": "offers", "channel": "email"}
-            answers.append(httpx.post(f"{address}/v1/check", json=body, headers=headers))
-        metrics = httpx.get(f"http://127.0.0.1:{port}/metrics").text
+            answers.append(httpx.post(f"{address}/v1/check", json=body, headers=headers, verify=NO_TLS))
+        metrics = httpx.get(f"http://127.0.0.1:{port}/metrics", verify=NO_TLS).text
     lines = [json.loads(line) for line in (folder / "log").read_text().splitlines()]
     secrets = [MARK, PHONE[1:], key.split("_", 2)[2], token, "example.com"]
     return Heard(lines, metrics, answers, everything_in_the_ledger(url), secrets, answers[-1].json())

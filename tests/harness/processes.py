@@ -18,7 +18,7 @@ from app.cli import main
 
 retaining._START = 3600.0  # tests go round themselves, so that what a feed tells is theirs to say
 _FORKING = multiprocessing.get_context("forkserver")
-_FORKING.set_forkserver_preload(["tests.harness.processes", "app.main"])
+_FORKING.set_forkserver_preload(["tests.harness.processes", "app.main", "tests.harness.settled"])
 
 
 class Process(Protocol):

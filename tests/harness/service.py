@@ -5,6 +5,7 @@ import contextlib
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import tempfile
 import time
@@ -28,6 +29,7 @@ from app.settings import Settings
 from app.storage.store import Store
 from tests.harness.processes import Forked, Process, Started
 
+NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # for loopback: to read whom else to trust takes httpx 20 ms a client
 SECRET = base64.b64encode(b"a secret key for tests, 32 bytes").decode()
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import httpx
 
-from tests.harness.service import free_port
+from tests.harness.service import NO_TLS, free_port
 
 ROOT = Path(__file__).parents[2]
 RUN = "import sys; from app.cli import main; main(sys.argv[1:])"
@@ -60,7 +60,7 @@ def test_the_wheel_serves_without_the_source_tree(tmp_path: Path) -> None:
 def ready(address: str, process: subprocess.Popen[bytes]) -> object:
     for _ in range(300):
         with contextlib.suppress(httpx.TransportError):
-            return httpx.get(f"{address}/readyz", timeout=5).json()
+            return httpx.get(f"{address}/readyz", timeout=5, verify=NO_TLS).json()
         assert process.poll() is None, "the server ended before it was up"
         time.sleep(0.1)
     raise AssertionError("the server did not come up")

@@ -10,7 +10,7 @@ import httpx
 from tests.harness import sql
 from tests.harness.effort import effort
 from tests.harness.people import People
-from tests.harness.service import Maywe, served
+from tests.harness.service import NO_TLS, Maywe, served
 from tests.harness.wholeness import assert_whole
 
 OFF = {"purpose": "offers", "channel": "email", "choice": "withdraw"}
@@ -22,7 +22,7 @@ async def two_processes(maywe: Maywe) -> AsyncGenerator[list[httpx.AsyncClient]]
     """Eight clients, by turns of a server and of the application in this process."""
     key = {"Authorization": f"Bearer {await maywe.key()}"}
     with served(maywe.url) as (address, _):
-        async with httpx.AsyncClient(base_url=address, headers=key, timeout=60) as http:
+        async with httpx.AsyncClient(base_url=address, headers=key, timeout=60, verify=NO_TLS) as http:
             yield [maywe.http, http] * 4
 
 

@@ -11,7 +11,7 @@ import httpx
 
 from tests.harness import sql
 from tests.harness.effort import effort
-from tests.harness.service import Maywe, served
+from tests.harness.service import NO_TLS, Maywe, served
 from tests.harness.wholeness import assert_whole
 
 ROUNDS = effort(1, 6)
@@ -56,7 +56,7 @@ async def test_nothing_acknowledged_is_lost_when_the_server_is_killed(maywe: May
     key = {"Authorization": maywe.http.headers["Authorization"]}
     for _ in range(ROUNDS):
         with served(maywe.url, workers=2) as (address, process):
-            async with httpx.AsyncClient(base_url=address, headers=key, timeout=30) as http:
+            async with httpx.AsyncClient(base_url=address, headers=key, timeout=30, verify=NO_TLS) as http:
                 pressing = [asyncio.create_task(load.press(http)) for _ in range(CLIENTS)]
                 await load.enough.wait()
                 load.enough.clear()

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, text
 from app.storage import database, lookup
 from tests.harness import sql
 from tests.harness.databases import Databases
-from tests.harness.service import Maywe, in_process, served
+from tests.harness.service import NO_TLS, Maywe, in_process, served
 from tests.harness.wholeness import assert_whole
 from tests.harness.wire import Cut, wire_to
 
@@ -239,7 +239,7 @@ async def test_a_full_disk(maywe: Maywe) -> None:
     key = {"Authorization": f"Bearer {await maywe.key()}"}
     await maywe.choose(ADA, OFF)
     with served(maywe.url) as (address, process):
-        async with httpx.AsyncClient(base_url=address, headers=key, timeout=60) as http:
+        async with httpx.AsyncClient(base_url=address, headers=key, timeout=60, verify=NO_TLS) as http:
             assert (await http.post("/v1/choices", json=WITHDRAWAL)).status_code == 201
             unlimited = resource.prlimit(process.pid, resource.RLIMIT_FSIZE)
             resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (1024, unlimited[1]))

@@ -12,7 +12,7 @@ from sqlalchemy.exc import DBAPIError
 from app.storage import ledger
 from app.storage.ledger import Verification
 from tests.harness import sql
-from tests.harness.service import Maywe, command, served
+from tests.harness.service import NO_TLS, Maywe, command, served
 
 OFF = {"purpose": "offers", "channel": "email", "choice": "withdraw"}
 ON = {"purpose": "offers", "channel": "email", "choice": "give"}
@@ -139,7 +139,7 @@ async def test_positions_are_dense_and_in_commit_order(maywe: Maywe) -> None:
     the lower position."""
     with served(maywe.url, workers=2) as (address, _):
         headers = {"Authorization": f"Bearer {await maywe.key()}"}
-        async with httpx.AsyncClient(base_url=address, headers=headers, timeout=30) as client:
+        async with httpx.AsyncClient(base_url=address, headers=headers, timeout=30, verify=NO_TLS) as client:
             writing = asyncio.gather(*(_write(client, writer, times=10) for writer in range(6)))
             while not writing.done():
                 await _see_no_gap(maywe)

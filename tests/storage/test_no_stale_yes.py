@@ -9,7 +9,7 @@ import httpx
 
 from app import administering
 from tests.harness import sql
-from tests.harness.service import Maywe, served
+from tests.harness.service import NO_TLS, Maywe, served
 
 ON = {"purpose": "offers", "channel": "email", "choice": "give"}
 OFF = {"purpose": "offers", "channel": "email", "choice": "withdraw"}
@@ -40,7 +40,7 @@ async def test_no_check_answers_yes_after_a_no_was_acknowledged(maywe: Maywe, sh
     key = {"Authorization": f"Bearer {await maywe.key()}"}
     fresh = httpx.Limits(max_keepalive_connections=0)
     with served(maywe.url, workers=2) as (address, _):
-        async with httpx.AsyncClient(base_url=address, headers=key, limits=fresh, timeout=30) as http:
+        async with httpx.AsyncClient(base_url=address, headers=key, limits=fresh, timeout=30, verify=NO_TLS) as http:
             workers = Shop(maywe, http)
             await after_a_change_to_the_person(workers)
             await after_a_revocation(workers)

@@ -12,7 +12,7 @@ import pytest
 
 from tests.harness.databases import Databases
 from tests.harness.processes import maywe_command
-from tests.harness.service import environment, free_port, wait_until_live
+from tests.harness.service import NO_TLS, environment, free_port, wait_until_live
 from tests.unsubscribe.conftest import prepare
 from tests.unsubscribe.website import Website, field, token_of
 
@@ -38,7 +38,7 @@ def test_no_token_and_no_address_is_written_down(
             wait_until_live(address, process)
             with Website(address, key, url) as site:
                 marked = _visit_everything(site)
-            metrics = httpx.get(f"http://127.0.0.1:{metrics_port}/metrics").text
+            metrics = httpx.get(f"http://127.0.0.1:{metrics_port}/metrics", verify=NO_TLS).text
         finally:
             os.killpg(process.pid, signal.SIGTERM)
             process.wait(20)

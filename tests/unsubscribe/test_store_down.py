@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import sync_playwright
 
 from tests.harness.databases import Databases
-from tests.harness.service import served
+from tests.harness.service import NO_TLS, served
 from tests.unsubscribe import browser
 from tests.unsubscribe.conftest import prepare
 from tests.unsubscribe.failures import Failure, failures, good_token, served_without, too_many
@@ -26,7 +26,7 @@ def down(request: pytest.FixtureRequest, databases: Databases, newsletter: dict[
     url = databases.make(str(request.param))
     asyncio.run(prepare(url, newsletter))
     gone = served_without(url) if request.param == "sqlite" else _served_and_dropped(databases, url)
-    with gone as address, httpx.Client(base_url=address, timeout=60) as client:
+    with gone as address, httpx.Client(base_url=address, timeout=60, verify=NO_TLS) as client:
         yield client
 
 

@@ -6,6 +6,8 @@ from typing import Any, Self
 
 import httpx
 
+from tests.harness.service import NO_TLS
+
 _NUMBERS = itertools.count()
 
 
@@ -16,8 +18,8 @@ class Website:
         self.address = address
         self.key = key
         self.database_url = database_url
-        self.api = httpx.Client(base_url=address, headers={"Authorization": f"Bearer {key}"}, timeout=30)
-        self.open = httpx.Client(base_url=address, timeout=30)  # a mail client or a browser: no key
+        self.api = httpx.Client(base_url=address, headers={"Authorization": f"Bearer {key}"}, timeout=30, verify=NO_TLS)
+        self.open = httpx.Client(base_url=address, timeout=30, verify=NO_TLS)  # a mail client or a browser: no key
 
     def __enter__(self) -> Self:
         return self
