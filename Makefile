@@ -1,6 +1,6 @@
 # `make` alone lists what there is. Everything runs from .venv, which `make setup` fills from the lock files.
 PYTHON ?= python3
-PYTEST ?= .venv/bin/pytest --numprocesses 4 -r s
+PYTEST ?= .venv/bin/pytest --numprocesses 4 --dist worksteal -r s
 BIN := .venv/bin
 SOURCES := app migrations tests examples $(wildcard bench) .ci/scenarios
 
@@ -24,7 +24,7 @@ UV ?= uv
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
-setup: .venv/.dev ## Make .venv from the lock files, with the project itself in it
+setup: .venv/.lint ## Make .venv from the lock files, with the project itself in it
 
 demo: .venv/.runtime ## Start a server with sample people on http://127.0.0.1:8000
 	$(BIN)/maywe serve --demo
@@ -40,25 +40,26 @@ bench: .venv/.bench ## Measure against ceilings: BENCH="--pairs 5 check-uniform"
 
 check: format-check lint types imports test ## Run what CI runs, in the same order
 
-format: .venv/.dev ## Format the code
+format: .venv/.lint ## Format the code
 	$(BIN)/ruff check --fix-only --quiet $(SOURCES)
 	$(BIN)/ruff format $(SOURCES)
 
-format-check: .venv/.dev ## Is the code formatted?
+format-check: .venv/.lint ## Is the code formatted?
 	$(BIN)/ruff format --check $(SOURCES)
 
-lint: .venv/.dev ## Look for likely mistakes
+lint: .venv/.lint ## Look for likely mistakes
 	$(BIN)/ruff check $(SOURCES)
 
-types: .venv/.dev ## Check the types
+types: .venv/.lint ## Check the types
 	$(BIN)/mypy
 
-imports: .venv/.dev ## Check who imports whom
+imports: .venv/.lint ## Check who imports whom
 	$(BIN)/lint-imports
 
 lock: ## Recompile the lock files (needs uv; LOCK_FLAGS=--upgrade takes newer versions)
 	$(COMPILE) pyproject.toml --output-file requirements.lock
 	$(COMPILE) pyproject.toml --extra dev --constraint requirements.lock --output-file requirements-dev.lock
+	$(COMPILE) pyproject.toml --extra dev --extra lint --constraint requirements-dev.lock --output-file requirements-lint.lock
 	$(COMPILE) pyproject.toml --extra dev --extra bench --constraint requirements-dev.lock --output-file requirements-bench.lock
 	echo 'hatchling>=1.27' | $(COMPILE) - --constraint requirements-dev.lock --output-file requirements-build.lock
 
@@ -84,6 +85,10 @@ clean: ## Remove .venv, caches and build results; var/, which holds data, stays
 
 .venv/.dev: requirements-dev.lock .venv/.runtime
 	$(INSTALL) --require-hashes --requirement requirements-dev.lock
+	@touch $@
+
+.venv/.lint: requirements-lint.lock .venv/.dev
+	$(INSTALL) --require-hashes --requirement requirements-lint.lock
 	@touch $@
 
 .venv/.bench: requirements-bench.lock .venv/.dev

@@ -30,6 +30,11 @@ def pytest_configure() -> None:
     gc.disable()
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What mostly waits comes first, beside what computes, and not when nothing else is left to do."""
+    items.sort(key=lambda item: not item.nodeid.startswith("tests/webhooks/"))
+
+
 def pytest_collection_finish() -> None:
     """From here on there is garbage."""
     gc.freeze()
@@ -37,8 +42,8 @@ def pytest_collection_finish() -> None:
 
 
 @pytest.fixture(scope="session")
-def anyio_backend() -> str:
-    return "asyncio"
+def anyio_backend() -> tuple[str, dict[str, bool]]:
+    return "asyncio", {"use_uvloop": True}
 
 
 @pytest.fixture(scope="session")

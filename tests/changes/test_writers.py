@@ -18,7 +18,7 @@ from tests.harness import sql
 from tests.harness.effort import effort
 from tests.harness.service import NO_TLS, Maywe, command, environment, served
 
-SECONDS = effort(2, 30)  # how long the writers write
+SECONDS = effort(1, 30)  # how long the writers write
 WRITERS = 32
 PEOPLE = 40
 OFFERS = {"purpose": "offers", "channel": "email"}

