@@ -4,6 +4,9 @@ PYTEST ?= .venv/bin/pytest --numprocesses 4 --dist worksteal -r s
 BIN := .venv/bin
 SOURCES := app migrations tests examples $(wildcard bench) .ci/scenarios
 
+# Tests start many processes: bytecode that is kept is compiled once.
+unexport PYTHONDONTWRITEBYTECODE
+
 # uv installs faster, pip comes with Python: either takes the same lock files, and checks the same hashes.
 ifeq ($(shell command -v uv),)
 VENV = $(PYTHON) -m venv .venv

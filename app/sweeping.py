@@ -20,14 +20,16 @@ _log = get_logger("maywe.sweeping")
 
 
 async def sweep_for_ever(store: Store) -> None:
-    """Look every second; while there is much to tell, without a pause."""
+    """Look every second, first when a process has been there for one: many may start at once. While there is much to
+    tell, without a pause."""
+    busy = False
     while True:
+        await asyncio.sleep(0 if busy else _PAUSE * random.uniform(0.7, 1.3))  # noqa: S311  spreading, not secrecy
         busy = False
         try:
             busy = await sweep(store, datetime.now(UTC))
         except Unavailable as error:
             _log.warning("not_swept", exc_info=error)
-        await asyncio.sleep(0 if busy else _PAUSE * random.uniform(0.7, 1.3))  # noqa: S311  spreading, not secrecy
 
 
 async def sweep(store: Store, now: datetime) -> bool:
