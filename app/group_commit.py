@@ -3,6 +3,7 @@ judged, refused and answered for itself, and none before the commit."""
 
 import asyncio
 import contextvars
+import itertools
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from typing import NamedTuple
@@ -15,12 +16,12 @@ from app.addressing import Address, Subject, address_of
 from app.decision.refusal import NotReady, Refusal
 from app.judging import Choice
 from app.recording import Circumstances, Record, judge_choices, place_choices
-from app.storage.database import Conflict
+from app.storage.database import Conflict, Unavailable
 from app.storage.ledger import Head
 from app.storage.store import Store
 from app.writing import Unit
 
-_MOST = 64  # in one unit of work: neither what it holds nor the wait for it grows without end
+_MOST = 64  # choices in one unit of work: neither what it holds nor the wait for it grows without end
 
 
 class Recording(NamedTuple):
@@ -72,22 +73,42 @@ class GroupCommit:
         """Write for those who wait until nobody does."""
         try:
             while self._waiting:
-                group, self._waiting = self._waiting[:_MOST], self._waiting[_MOST:]
-                group = [one for one in group if not one.answer.done()]
+                group = self._next()
                 if group:
                     await self._commit(group)
                     self._waiting = [*(one for one in group if not one.answer.done()), *self._waiting]
         finally:
             self._writing = None
 
+    def _next(self) -> list[_Waiting]:
+        """Those whose turn it is, one for each name: however often somebody is written about, nobody else waits."""
+        group: dict[tuple[str | None, str | None], _Waiting] = {}
+        others, room = [], _MOST
+        for one in self._waiting:
+            name = one.request.subject.type, one.request.subject.id
+            if one.answer.done():
+                continue  # given up
+            if room > 0 and name not in group:
+                group[name] = one
+                room -= len(one.request.choices)
+            else:
+                others.append(one)
+        self._waiting = others
+        return list(group.values())
+
     async def _commit(self, group: Sequence[_Waiting]) -> None:
-        requests = [one.request for one in group]
+        requests, attempts = [one.request for one in group], itertools.count()
+
+        async def record(connection: AsyncConnection) -> list[Record | Exception | None]:
+            if next(attempts) and len(group) > 1:  # another writer stood in the way of one of them
+                raise _Unforeseen(Unavailable())
+            return await self._record(connection, requests)
+
         try:
-            results = await self._store.database.write(lambda connection: self._record(connection, requests))
+            results = await self._store.database.write(record)
         except Exception as error:  # noqa: BLE001  it is raised where the answer is waited for
             if len(group) > 1 and isinstance(error, (_Unforeseen, DBAPIError)):  # nothing was committed
-                for one in group:
-                    await self._commit([one])
+                await asyncio.gather(*(self._commit([one]) for one in group))  # nobody waits for whom it is about
             else:
                 _settle(group, [error.error if isinstance(error, _Unforeseen) else error] * len(group))
         else:

@@ -272,8 +272,8 @@ class Unit:
 
     async def finish(self) -> str:
         """Write everything; the head is taken last, so that positions follow commit order. Returns the revision."""
-        if not self._drafts:
-            return self.head.revision
+        if not self._drafts:  # what is on file already may have come while rows were waited for
+            return (await ledger.head(self.connection)).revision
         _look_ahead(self._drafts)
         await subjects.add_evidence(self.connection, [self._seal(draft) for draft in self._drafts if draft.sealed])
         ended, digest = await ledger.reserve(self.connection, len(self._drafts))

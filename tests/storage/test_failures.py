@@ -181,6 +181,19 @@ async def test_a_writer_that_does_not_let_go(impatient: Maywe) -> None:
     await assert_whole(impatient.url)
 
 
+@ON_POSTGRESQL
+async def test_a_writer_that_holds_one_person_stops_nobody_else(impatient: Maywe) -> None:
+    """Choices that share a unit of work with one that cannot be recorded now are recorded all the same."""
+    people = [{"type": "customer", "id": f"c-{n}"} for n in range(10)]
+    held = (await impatient.choose(people[3], OFF))["subject_id"]
+    with sql.connected(impatient.url) as connection:
+        connection.execute(text("SELECT state FROM subjects WHERE subject_id = :id FOR UPDATE"), {"id": held})
+        bodies = [{"subject": person, "choices": [OFF]} for person in people]
+        answers = await asyncio.gather(*(impatient.http.post("/v1/choices", json=body) for body in bodies))
+    assert [answer.status_code for answer in answers] == [503 if n == 3 else 201 for n in range(len(people))]
+    await assert_whole(impatient.url)
+
+
 async def test_a_writer_that_lets_go_in_time(maywe: Maywe) -> None:
     with holding(maywe.url):
         write = asyncio.create_task(maywe.http.post("/v1/choices", json=WITHDRAWAL))

@@ -8,13 +8,14 @@ import httpx
 import pytest
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app import group_commit
+from app import crypto, group_commit
 from app.decision.model import State
 from app.judging import Choice
-from app.recording import Recorded, place_choices
+from app.recording import Record, Recorded, place_choices
+from app.storage import ledger
 from app.storage.database import Unavailable
 from tests.harness import sql
-from tests.harness.service import Maywe
+from tests.harness.service import Maywe, in_process
 from tests.harness.wholeness import assert_whole
 
 OFFERS = {"purpose": "offers", "channel": "email"}
@@ -89,6 +90,30 @@ async def test_one_person_at_a_time(maywe: Maywe) -> None:
     assert rows == acknowledged
 
 
+async def test_who_is_written_about_often_keeps_nobody_waiting(maywe: Maywe, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many words of one person wait, those of others go into the next unit of work."""
+    record, have_come, came = group_commit.GroupCommit.record, asyncio.Event(), []
+
+    async def come(group: group_commit.GroupCommit, request: group_commit.Recording) -> Record:
+        came.append(request)
+        if len(came) == 3 * MANY + 1:
+            have_come.set()
+        return await record(group, request)
+
+    async def place(unit: Any, state: State, choices: Sequence[Choice], how: Any, **at: Any) -> list[Recorded]:
+        await have_come.wait()
+        return await place_choices(unit, state, choices, how, **at)
+
+    monkeypatch.setattr(group_commit.GroupCommit, "record", come)
+    monkeypatch.setattr(group_commit, "place_choices", place)
+    commits = commits_of(maywe)
+    crowd = [asyncio.create_task(withdraw(maywe, "same")) for _ in range(3 * MANY)]
+    other = asyncio.create_task(withdraw(maywe, "other"))
+    assert (await other).status_code == 201
+    assert len(commits) < MANY / 2
+    assert {answer.status_code for answer in await asyncio.gather(*crowd)} == {201}
+
+
 async def test_who_fails_fails_alone(maywe: Maywe, monkeypatch: pytest.MonkeyPatch) -> None:
     """Something nobody foresaw, on the way of one of many: 500 for that one, and nothing of it is kept."""
 
@@ -144,3 +169,32 @@ async def test_who_gives_up_stops_nobody(maywe: Maywe, monkeypatch: pytest.Monke
     assert {answer.status_code for answer in stayed} == {201}
     assert recorded(maywe) >= len(stayed)
     await assert_whole(maywe.url)
+
+
+@pytest.mark.parametrize("engine", ["postgresql"], indirect=True)
+async def test_a_revision_includes_what_another_process_was_writing(
+    maywe: Maywe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same word, sent to two instances: the second finds it on file when the first has committed it."""
+    await withdraw(maywe, 1)
+    said = {"body": {"occurred_at": "2026-01-01T00:00:00Z"}}
+    append, at_the_end, go_on = ledger.append, asyncio.Event(), asyncio.Event()
+
+    async def linger(*entries: Any, **digest: Any) -> None:
+        await append(*entries, **digest)
+        at_the_end.set()
+        await go_on.wait()
+
+    monkeypatch.setattr(ledger, "append", linger)
+    async with in_process(maywe.url) as other:
+        first = asyncio.create_task(withdraw(maywe, 1, **said))
+        await at_the_end.wait()
+        second = asyncio.create_task(withdraw(other, 1, **said))
+        for _ in range(1000):
+            if sql.rows(maywe.url, "SELECT pid FROM pg_locks WHERE NOT granted"):
+                break
+            await asyncio.sleep(0.01)
+        go_on.set()
+        told = [(await answer).json() for answer in (first, second)]
+    assert told[0]["events"][0]["event_id"] == told[1]["events"][0]["event_id"]
+    assert crypto.read_revision(told[1]["revision"]) >= crypto.read_revision(told[0]["revision"])
