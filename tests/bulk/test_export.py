@@ -52,7 +52,7 @@ async def test_what_is_imported_again_turns_no_no_into_a_yes(
 ) -> None:
     """And keeps every yes that rests on a choice alone."""
     people = People(maywe.http, seed=5)
-    for _ in range(110):
+    for _ in range(80):
         await people.step()
     await maywe.choose(ADA, GIVE, notice=shop["version"], evidence={"wording": "Yes,\n please"})
     file = tmp_path / f"people.{form}"

@@ -157,9 +157,9 @@ def served(
 
 def wait_until_live(address: str, process: Process) -> None:
     """Return once the server answers."""
-    for _ in range(600):
+    for _ in range(3000):
         with contextlib.suppress(OSError), urllib.request.urlopen(f"{address}/livez", timeout=1):  # noqa: S310  ours
             return
         assert process.poll() is None, "the server ended before it was up"
-        time.sleep(0.05)
+        time.sleep(0.01)
     raise AssertionError("the server did not come up")
