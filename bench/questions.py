@@ -14,6 +14,7 @@ _PLACES = [(topic, channel) for topic in people.TOPICS for channel in people.CHA
 
 
 def _file(name: str, lines: Iterator[str]) -> Path:
+    FOLDER.mkdir(exist_ok=True)
     path = FOLDER / f"{name}.load"
     path.write_text("\n".join(lines) + "\n")
     return path
