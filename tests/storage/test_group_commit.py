@@ -1,6 +1,7 @@
 """Choices that come together share one commit, and each is answered for itself."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -54,6 +55,16 @@ async def test_what_comes_together_is_committed_together(maywe: Maywe) -> None:
             told[n]["events"][0]["event_id"],
         )
     await assert_whole(maywe.url)
+
+
+async def test_a_unit_of_work_is_as_large_as_what_it_holds(maywe: Maywe, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Requests that say much share it with fewer others, so that nobody waits long for it."""
+    monkeypatch.setattr(group_commit, "_MOST", 3)
+    two = {"choices": [{**OFFERS, "choice": "withdraw"}, {**OFFERS, "channel": "sms", "choice": "withdraw"}]}
+    answers = await asyncio.gather(*(withdraw(maywe, n, body=two) for n in range(MANY)))
+    shared = Counter(answer.json()["revision"] for answer in answers)
+    assert max(shared.values()) == 2
+    assert recorded(maywe) == 2 * MANY
 
 
 async def test_each_is_refused_for_itself(maywe: Maywe) -> None:
