@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from starlette.routing import compile_path
 
+from app.doors import edge
 from app.telemetry import configure_logging
 from tests.doors.expecting import expect_problem, someone
 from tests.harness.service import Maywe
@@ -92,6 +93,17 @@ async def test_nothing_of_one_request_is_told_of_the_next(service: Maywe) -> Non
         "status",
         "duration_ms",
     }
+
+
+async def test_what_a_door_binds_is_told_only_if_it_is_on_the_list(
+    service: Maywe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(edge, "trace_of", lambda _: {"trace_id": TRACE, "address": "ada@example.com"})
+    with logged() as lines:
+        await service.http.get("/livez")
+        await service.http.get("/v1/catalogue")
+    assert [line["trace_id"] for line in lines] == [TRACE] * 2
+    assert not [line for line in lines if "address" in line or "ada@" in str(line)]
 
 
 # Methods and addresses
