@@ -3,7 +3,6 @@ judged, refused and answered for itself, and none before the commit."""
 
 import asyncio
 import contextvars
-import itertools
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from typing import NamedTuple
@@ -16,12 +15,12 @@ from app.addressing import Address, Subject, address_of
 from app.decision.refusal import NotReady, Refusal
 from app.judging import Choice
 from app.recording import Circumstances, Record, judge_choices, place_choices
-from app.storage.database import Conflict, Unavailable
+from app.storage.database import Conflict
 from app.storage.ledger import Head
 from app.storage.store import Store
 from app.writing import Unit
 
-_MOST = 64  # choices in one unit of work: neither what it holds nor the wait for it grows without end
+_ENOUGH = 64  # choices: a unit of work that holds so many takes no more requests, or the wait for it would grow
 
 
 class Recording(NamedTuple):
@@ -38,6 +37,10 @@ class Recording(NamedTuple):
 class _Waiting(NamedTuple):
     request: Recording
     answer: asyncio.Future[Record]
+
+
+class _Apart(Exception):
+    """A unit of work is to be done one by one."""
 
 
 class _Unforeseen(Exception):
@@ -83,7 +86,7 @@ class GroupCommit:
     def _next(self) -> list[_Waiting]:
         """Those whose turn it is, one for each name: however often somebody is written about, nobody else waits."""
         group: dict[tuple[str | None, str | None], _Waiting] = {}
-        others, room = [], _MOST
+        others, room = [], _ENOUGH
         for one in self._waiting:
             name = one.request.subject.type, one.request.subject.id
             if one.answer.done():
@@ -97,18 +100,20 @@ class GroupCommit:
         return list(group.values())
 
     async def _commit(self, group: Sequence[_Waiting]) -> None:
-        requests, attempts = [one.request for one in group], itertools.count()
+        requests, has_begun = [one.request for one in group], False
 
         async def record(connection: AsyncConnection) -> list[Record | Exception | None]:
-            if next(attempts) and len(group) > 1:  # another writer stood in the way of one of them
-                raise _Unforeseen(Unavailable())
+            nonlocal has_begun
+            if has_begun and len(group) > 1:  # another writer stood in the way of one of them
+                raise _Apart
+            has_begun = True
             return await self._record(connection, requests)
 
         try:
             results = await self._store.database.write(record)
         except Exception as error:  # noqa: BLE001  it is raised where the answer is waited for
-            if len(group) > 1 and isinstance(error, (_Unforeseen, DBAPIError)):  # nothing was committed
-                await asyncio.gather(*(self._commit([one]) for one in group))  # nobody waits for whom it is about
+            if len(group) > 1 and isinstance(error, (_Apart, _Unforeseen, DBAPIError)):  # nothing was committed
+                await asyncio.gather(*(self._commit([one]) for one in group))
             else:
                 _settle(group, [error.error if isinstance(error, _Unforeseen) else error] * len(group))
         else:

@@ -1,7 +1,7 @@
 """What every test may use: both engines, fresh databases, the application with a catalogue in force."""
 
 import gc
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterator
 from contextlib import AsyncExitStack
 from copy import deepcopy
 from datetime import UTC, date, datetime, timedelta
@@ -25,20 +25,20 @@ settings.register_profile("maywe", deadline=None)  # no test depends on how busy
 settings.load_profile("maywe")
 
 
-def pytest_configure() -> None:
-    """What is imported and collected stays until the end: looking it over for garbage takes a tenth of the time."""
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """What is collected stays until the end: looking it over for garbage takes a tenth of the time."""
     gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What mostly waits comes first, beside what computes, and not when nothing else is left to do."""
     items.sort(key=lambda item: not item.nodeid.startswith("tests/webhooks/"))
-
-
-def pytest_collection_finish() -> None:
-    """From here on there is garbage."""
-    gc.freeze()
-    gc.enable()
 
 
 @pytest.fixture(scope="session")

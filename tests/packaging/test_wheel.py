@@ -14,7 +14,6 @@ import httpx
 from tests.harness.service import NO_TLS, free_port
 
 ROOT = Path(__file__).parents[2]
-RUN = "import sys; from app.cli import main; main(sys.argv[1:])"
 
 
 def built(folder: Path) -> Path:
@@ -31,6 +30,8 @@ def test_the_wheel_serves_without_the_source_tree(tmp_path: Path) -> None:
     site = built(tmp_path)
     assert not (site / "tests").exists()
     assert not list(site.rglob("__pycache__"))
+    (entry_points,) = site.glob("*.dist-info/entry_points.txt")
+    assert "maywe = app.__main__:main" in entry_points.read_text()
     read_only = {name: value for name, value in os.environ.items() if not name.startswith("MAYWE_")}
     environment = {**read_only, "PYTHONPATH": str(site), "PYTHONDONTWRITEBYTECODE": "1"}
     workplace = tmp_path / "data"
@@ -45,7 +46,7 @@ def test_the_wheel_serves_without_the_source_tree(tmp_path: Path) -> None:
     )
     assert Path(where.stdout.strip()).is_relative_to(site)
     address = f"http://127.0.0.1:{free_port()}"
-    command = [sys.executable, "-c", RUN, "serve", "--port", address.rpartition(":")[2]]
+    command = [sys.executable, "-m", "app", "serve", "--port", address.rpartition(":")[2]]
     process = subprocess.Popen(
         command, env=environment, cwd=workplace, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )

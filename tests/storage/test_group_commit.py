@@ -21,6 +21,7 @@ from tests.harness.wholeness import assert_whole
 
 OFFERS = {"purpose": "offers", "channel": "email"}
 MANY = 40
+WAITING = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
 
 
 def withdraw(maywe: Maywe, person: int | str, **more: Any) -> Any:
@@ -59,7 +60,7 @@ async def test_what_comes_together_is_committed_together(maywe: Maywe) -> None:
 
 async def test_a_unit_of_work_is_as_large_as_what_it_holds(maywe: Maywe, monkeypatch: pytest.MonkeyPatch) -> None:
     """Requests that say much share it with fewer others, so that nobody waits long for it."""
-    monkeypatch.setattr(group_commit, "_MOST", 3)
+    monkeypatch.setattr(group_commit, "_ENOUGH", 3)
     two = {"choices": [{**OFFERS, "choice": "withdraw"}, {**OFFERS, "channel": "sms", "choice": "withdraw"}]}
     answers = await asyncio.gather(*(withdraw(maywe, n, body=two) for n in range(MANY)))
     shared = Counter(answer.json()["revision"] for answer in answers)
@@ -202,9 +203,11 @@ async def test_a_revision_includes_what_another_process_was_writing(
         await at_the_end.wait()
         second = asyncio.create_task(withdraw(other, 1, **said))
         for _ in range(1000):
-            if sql.rows(maywe.url, "SELECT pid FROM pg_locks WHERE NOT granted"):
+            if sql.rows(maywe.url, WAITING):
                 break
             await asyncio.sleep(0.01)
+        else:
+            pytest.fail("the second never waited for the first")
         go_on.set()
         told = [(await answer).json() for answer in (first, second)]
     assert told[0]["events"][0]["event_id"] == told[1]["events"][0]["event_id"]
