@@ -41,15 +41,17 @@ class Page(NamedTuple):
     revision: str
 
 
-async def due(connection: AsyncConnection, store: Store, *, after: str, limit: int, now: datetime) -> Page:
-    """Look at so many people, in the order of their ids. Raises NotReady."""
+async def due(
+    connection: AsyncConnection, store: Store, *, jurisdiction: str | None, after: str, limit: int, now: datetime
+) -> Page:
+    """Look at so many people, in the order of their ids, as if they were in a jurisdiction. Raises NotReady."""
     head = await ledger.head(connection)
     timeline = await store.timeline(connection, head)
     if timeline.in_force(now) is None:
         raise no_catalogue()
     living = await people.living_after(connection, after, limit=limit)
     # In a thread, since a long history takes long: questions have their turn meanwhile.
-    found = [Due(p.own.subject_id, await asyncio.to_thread(unused, p, timeline, now)) for p in living]
+    found = [Due(p.own.subject_id, await asyncio.to_thread(unused, p, timeline, now, jurisdiction)) for p in living]
     following = living[-1].own.subject_id if len(living) == limit else None
     return Page([one for one in found if one.data_categories], following, head.revision)
 

@@ -14,6 +14,9 @@ from tests.harness.databases import Databases
 from tests.harness.service import Maywe, command_here, in_process
 
 ADA = {"type": "customer", "id": "c-1"}
+HEALTH = {"purpose": "health_advice", "choice": "give", "explicit": True}
+GIVEN = {"notice": "conformance-1", "occurred_at": "2026-05-01T10:00:00Z"}
+WITHDRAWN = {"purpose": "health_advice", "choice": "withdraw"}
 
 
 async def due(maywe: Maywe, **query: Any) -> dict[str, dict[str, str | None]]:
@@ -49,6 +52,47 @@ async def test_time_alone_makes_it_due(maywe: Maywe) -> None:
     assert told["browsing"] == "2026-07-09T10:00:00Z"  # 180 days after the consent
 
 
+async def test_what_is_restricted_is_kept_until_the_restriction_is_lifted(maywe: Maywe) -> None:
+    """The person asked to have it kept and not erased (Art. 18(1)(b), (2))."""
+    await maywe.choose(ADA, HEALTH, **GIVEN)
+    restriction = {"data_categories": ["health"]}
+    await maywe.establish(ADA, {"fact": "restriction_started", **restriction, "occurred_at": "2026-05-20T10:00:00Z"})
+    await maywe.choose(ADA, WITHDRAWN, occurred_at="2026-06-01T10:00:00Z")
+    subject_id = await maywe.find(ADA)
+    assert "health" not in (await due(maywe))[subject_id]
+    await rounds(maywe)
+    assert await told(maywe) == []
+    lifted = {"fact": "restriction_lifted", **restriction, "occurred_at": "2026-06-03T10:00:00Z"}
+    await maywe.establish(ADA, lifted)
+    assert (await due(maywe))[subject_id]["health"] == "2026-06-03T10:00:00Z"
+    await rounds(maywe, after=timedelta(hours=1))
+    assert await told(maywe) == [(subject_id, ["health"], "2026-06-03T10:00:00Z")]
+
+
+async def test_a_restriction_of_everything_keeps_what_no_purpose_covers(maywe: Maywe) -> None:
+    await maywe.establish(ADA, {"fact": "restriction_started"})
+    assert await due(maywe) == {}
+
+
+async def test_a_restriction_of_one_category_makes_no_other_due(maywe: Maywe) -> None:
+    """Health advice uses the address for mail as well."""
+    for category in ("email", "orders"):
+        await maywe.establish(ADA, {"fact": "restriction_started", "data_categories": [category]})
+    subject_id = await maywe.find(ADA)
+    found = (await due(maywe))[subject_id]
+    assert not {"name", "address", "browsing", "email", "orders"} & found.keys()
+
+
+async def test_it_is_asked_for_where_the_person_is(maywe: Maywe) -> None:
+    for purpose in ("improvement", "recommendations"):
+        await maywe.choose(ADA, {"purpose": purpose, "choice": "object"}, occurred_at="2026-01-11T10:00:00Z")
+    subject_id = await maywe.find(ADA)
+    for jurisdiction, is_due in (("EEA", True), ("GB", False)):
+        assert ("browsing" in (await due(maywe, jurisdiction=jurisdiction))[subject_id]) is is_due
+    assert "browsing" in (await due(maywe))[subject_id]
+    assert (await maywe.http.get("/v1/retention/due", params={"jurisdiction": "XX"})).status_code == 422
+
+
 async def test_the_pages_are_everybody_once_but_the_erased(maywe: Maywe) -> None:
     people = [{"type": "customer", "id": f"c-{n}"} for n in range(5)]
     for person in people:
@@ -75,10 +119,6 @@ async def test_it_needs_a_key_that_may_read_subjects(maywe: Maywe) -> None:
 
 
 # Told in the feed
-
-HEALTH = {"purpose": "health_advice", "choice": "give", "explicit": True}
-GIVEN = {"notice": "conformance-1", "occurred_at": "2026-05-01T10:00:00Z"}
-WITHDRAWN = {"purpose": "health_advice", "choice": "withdraw"}
 
 
 async def told(maywe: Maywe) -> list[tuple[str, list[str], str]]:
