@@ -47,8 +47,8 @@ async def _made(
 async def _known_then(connection: AsyncConnection, store: Store, entry: Entry) -> Timeline:
     """The catalogues published when an entry was recorded, so that the same receipt can be made at any time."""
     published = await store.published(connection)
-    then = [p for p in published if p.published_at <= entry.recorded_at]
-    return Timeline(DOCUMENT.validate_json(p.document, strict=True) for p in then or published[:1])
+    then = published[: await ledger.publications_before(connection, entry.position)]
+    return Timeline(DOCUMENT.validate_json(p.document, strict=True) for p in then)
 
 
 def _told(entry: Entry, evidence: dict[str, Any] | None, timeline: Timeline) -> dict[str, Any]:
@@ -139,17 +139,23 @@ def _instant(at: datetime) -> str:
 async def fault_of_receipt(connection: AsyncConnection, store: Store, shown: dict[str, Any]) -> str | None:
     """What is wrong with a receipt, if anything: its words against the ledger's entry, the entry against the chain, and
     the chain from there on. That goes as well after the person was erased: the receipt brings the evidence."""
-    place = await ledger.place_of(connection, str(shown.get("event_id")))
+    event_id = str(shown.get("event_id"))
+    place = await ledger.place_of(connection, event_id) if event_id.isprintable() else None  # PostgreSQL takes no NUL
     if place is None:
         return "the ledger has no such event"
     fault = _fault_of_evidence(store, place.entry, shown.get("evidence"))
     if fault is not None:
         return fault
     made = await _made(connection, store, place, shown.get("evidence"))
-    differing = sorted(key for key in made.keys() | shown.keys() if made.get(key) != shown.get(key))
+    differing = sorted(name for name, _ in _texts(made) ^ _texts(shown))
     if differing:
         return f"it says something else than the ledger: {', '.join(differing)}"
     return (await ledger.verify(connection, after=place.before, through=[place.link])).fault
+
+
+def _texts(told: dict[str, Any]) -> set[tuple[str, bytes]]:
+    """What is told under each name, as JSON: there 1, 1.0 and true are not the same."""
+    return {(name, crypto.canonical_json(value)) for name, value in told.items()}
 
 
 def _fault_of_evidence(store: Store, entry: Entry, evidence: Any) -> str | None:

@@ -1,13 +1,12 @@
 """verify: the chain, receipts and checkpoints."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 import click
 
 from app import checkpoints, receipts
-from app.commands.working import with_store
+from app.commands.working import read_object, with_store
 from app.storage.ledger import Verification
 from app.storage.store import Store
 
@@ -22,9 +21,9 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 def verify(receipt: Path | None, kept: tuple[Path, ...]) -> None:
     """Walk the whole chain of the ledger; exit status 1 if anything was removed, inserted or altered."""
     if receipt is not None:
-        _verify_receipt(_read(receipt))
+        _verify_receipt(read_object(receipt, is_yaml=False))
         return
-    signed = [_read(file) for file in kept]
+    signed = [read_object(file, is_yaml=False) for file in kept]
 
     async def walk(store: Store) -> Verification:
         async with store.database.read() as connection:
@@ -46,13 +45,3 @@ def _verify_receipt(shown: dict[str, Any]) -> None:
     if fault is not None:
         raise click.ClickException(f"the receipt does not hold: {fault}")
     click.echo(f"the receipt holds: {shown['type']} at position {shown['chain']['position']}")
-
-
-def _read(file: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(file.read_bytes())
-    except ValueError:
-        content = None
-    if not isinstance(content, dict):
-        raise click.ClickException(f"{file} is no JSON object")
-    return content

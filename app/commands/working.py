@@ -69,8 +69,13 @@ def with_store(work: Callable[[Store], Awaitable[_T]], settings: Settings | None
 
 def read_catalogue(file: Path) -> dict[str, Any]:
     """The document in a file: JSON if its name says so, else YAML."""
+    return read_object(file, is_yaml=file.suffix != ".json")
+
+
+def read_object(file: Path, *, is_yaml: bool) -> dict[str, Any]:
+    """The object in a file."""
     try:
-        return read_document(file.read_bytes(), is_yaml=file.suffix != ".json")
+        return read_document(file.read_bytes(), is_yaml=is_yaml)
     except Unreadable as unreadable:
         raise click.ClickException(f"{file}: {unreadable.detail}") from None
 

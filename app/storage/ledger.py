@@ -154,6 +154,13 @@ async def named(connection: AsyncConnection, event_ids: Sequence[str]) -> dict[s
     return {row["event_id"]: _entry(row) for row in (await connection.execute(statement)).mappings()}
 
 
+async def publications_before(connection: AsyncConnection, position: int) -> int:
+    """How many catalogue versions had been published before an entry was recorded; no clock is asked."""
+    about_nobody = ledger.c.subject_id.is_(None) & (ledger.c.type == "catalogue.published")  # the index finds nobody
+    statement = select(func.count()).select_from(ledger).where(about_nobody, ledger.c.position < position)
+    return int((await connection.execute(statement)).scalar_one())
+
+
 async def recorded_at(connection: AsyncConnection, event_id: str) -> datetime:
     """When an event was committed."""
     statement = select(ledger.c.recorded_at).where(ledger.c.event_id == event_id)

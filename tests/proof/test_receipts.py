@@ -3,11 +3,13 @@
 import copy
 import hashlib
 import json
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from app import publishing
 from app.storage import ledger
 from tests.harness.service import Maywe, command_here
 
@@ -50,10 +52,10 @@ async def receipt(maywe: Maywe, event_id: str) -> dict[str, Any]:
     return told
 
 
-async def verify(maywe: Maywe, folder: Path, shown: dict[str, Any]) -> str:
+async def verify(maywe: Maywe, folder: Path, shown: dict[str, Any] | bytes) -> str:
     """What `maywe verify --receipt` says; empty if the receipt holds."""
     file = folder / "receipt.json"
-    file.write_text(json.dumps(shown))
+    file.write_bytes(shown if isinstance(shown, bytes) else json.dumps(shown).encode())
     done = await command_here(maywe.url, "verify", "--receipt", str(file))
     assert (done.exit_code == 0) == ("the receipt holds" in done.stdout)
     return done.stderr
@@ -146,6 +148,57 @@ async def test_nothing_in_a_receipt_can_be_altered_unnoticed(
         place = place[step]
     place[path[-1]] += "x"
     assert "the receipt does not hold" in await verify(german, tmp_path, altered)
+
+
+@pytest.mark.parametrize(
+    ("place", "other"),
+    [
+        ('"purpose": {', '"purpose": {"key": "ads"}, "purpose": {'),
+        ('"explicit": true', '"explicit": 1'),
+        ('"explicit": true', '"explicit": false, "explicit": true'),
+        ('"position": 3', '"position": 3.0'),
+        ('"scope": null, ', ""),
+        ('"scope": null', '"scope": NaN'),
+        ('"scope": null', '"scope": "\\ud800"'),
+        ('"scope": null', '"scope": ' + "[" * 100_000 + "]" * 100_000),
+        ('"event_id": "', '"event_id": "\\u0000'),
+        ('"event_id": "', '"event_id": 1, "another": "'),
+        ("{", ""),
+        ("{", "\xff{"),
+    ],
+)
+async def test_what_one_reader_takes_for_this_and_another_for_that_does_not_hold(
+    german: Maywe, tmp_path: Path, place: str, other: str
+) -> None:
+    text = json.dumps(await receipt(german, await give(german)))
+    altered = text.replace(place, other, 1)
+    assert altered != text
+    assert (await verify(german, tmp_path, altered.encode("latin-1"))).startswith("Error: ")
+
+
+@pytest.mark.parametrize("minutes", [1, -1])
+async def test_what_was_published_by_then_is_told_by_the_ledger_and_by_no_clock(
+    maywe: Maywe, shop: dict[str, Any], tmp_path: Path, minutes: int
+) -> None:
+    """The clock of an instance that publishes is ahead of one that records, or behind."""
+
+    async def publish(version: str, title: str, start: str) -> None:
+        document = copy.deepcopy(shop) | {"version": version, "effective_from": start}
+        document["purposes"]["offers"]["title"] = title
+        now = datetime.now(UTC) + timedelta(minutes=minutes)
+        await maywe.store.database.write(
+            lambda connection: publishing.publish(connection, maywe.store, document, now=now, key_id="test")
+        )
+
+    await publish("2026-11", "Offers", "2026-01-01T00:00:00Z")
+    kept = await receipt(maywe, await give(maywe))
+    assert kept["notice"]["version"] == "2026-11"
+    assert kept["purpose"]["title"] == "Offers"
+    refused = await maywe.choose(ADA, {"purpose": "offers", "choice": "refuse"})
+    refusal = await receipt(maywe, refused["events"][0]["event_id"])
+    await publish("next", "Renamed", "2026-01-02T00:00:00Z")
+    for shown in (kept, refusal):
+        assert await verify(maywe, tmp_path, shown) == ""
 
 
 async def test_evidence_can_be_neither_left_out_nor_invented(german: Maywe, tmp_path: Path) -> None:
