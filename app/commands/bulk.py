@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
@@ -13,9 +14,12 @@ from app.commands.results import OtherFile, Results
 from app.commands.rows import Line, WrongHeader, read_rows
 from app.commands.working import with_store
 from app.importing import RolledBack, Row, import_rows
+from app.storage import ledger
+from app.storage.ledger import Link
 from app.storage.store import Store
 
 _CHUNK = 1000  # rows of one unit of work
+_NOWHERE = Link(-1, bytes(32))  # in no chain
 
 
 @click.command("import")
@@ -32,25 +36,23 @@ def import_file(file: Path, results: Path | None, *, dry_run: bool) -> None:
     Interrupted, and started again with the same file, it goes on where it was. Exit status 1 if any row was refused."""
     suffix = ".dry-run.csv" if dry_run else ".results.csv"
     kept = results or file.with_name(file.name + suffix)
-    if dry_run:
+    if dry_run and results is None:
         kept.unlink(missing_ok=True)
     try:
-        told = Results(kept, file)
-    except (OtherFile, ValueError):
-        raise click.ClickException(
-            f"{kept} tells of another file; move it away, or name another with --results"
-        ) from None
-    try:
-        with click.progressbar(length=file.stat().st_size, label="importing", file=sys.stderr) as bar:
+        with (
+            closing(Results(kept, file)) as told,
+            click.progressbar(length=file.stat().st_size, label="importing", file=sys.stderr) as bar,
+        ):
             with_store(
                 lambda store: _import(
                     store, read_rows(file), told, lambda at: bar.update(at - bar.pos), dry_run=dry_run
                 )
             )
+    except OtherFile:
+        what = "another file, an import into another database, rows that this one lost, or a dry run"
+        raise click.ClickException(f"{kept} tells of {what}: move it away, or name another with --results") from None
     except WrongHeader as error:
         raise click.ClickException(str(error)) from None
-    finally:
-        told.close()
     counts = ", ".join(f"{told.counts[kind]} {kind}" for kind in ("created", "unchanged", "refused"))
     click.echo(f"{counts}; each row in {kept}")
     if told.counts["refused"]:
@@ -60,24 +62,30 @@ def import_file(file: Path, results: Path | None, *, dry_run: bool) -> None:
 async def _import(
     store: Store, lines: Iterator[Line], told: Results, advance: Callable[[int], None], *, dry_run: bool
 ) -> None:
+    async with store.database.read() as connection:
+        if told.link and (dry_run or await ledger.digest_at(connection, told.link.position) != told.link.digest):
+            raise OtherFile
     while chunk := list(islice(lines, _CHUNK)):
         left = [line for line in chunk if line.number > told.done]
         if left:
-            results = await _record(store, left, dry_run=dry_run)
-            told.add(zip([line.number for line in left], results, strict=True))
+            results, link = await _record(store, left, dry_run=dry_run)
+            told.add(zip([line.number for line in left], results, strict=True), link)
         advance(chunk[-1].octets)
 
 
-async def _record(store: Store, lines: list[Line], *, dry_run: bool) -> list[str]:
-    """What became of each line, once it is committed."""
+async def _record(store: Store, lines: list[Line], *, dry_run: bool) -> tuple[list[str], Link]:
+    """What became of each line, once it is committed, and the link of the chain at which it is on file."""
     rows = [line.row for line in lines if isinstance(line.row, Row)]
     now = datetime.now(UTC)
 
-    async def work(connection: AsyncConnection) -> list[str]:
-        return await import_rows(connection, store, rows, now=now, dry_run=dry_run)
+    async def work(connection: AsyncConnection) -> tuple[list[str], Link]:
+        recorded = await import_rows(connection, store, rows, now=now, dry_run=dry_run)
+        _, link = await ledger.chain_head(connection)
+        return recorded, link
 
     try:
-        recorded = iter(await store.database.write(work))
+        recorded, link = await store.database.write(work)
     except RolledBack as dry:
-        recorded = iter(dry.results)
-    return [line.row if isinstance(line.row, str) else next(recorded) for line in lines]
+        recorded, link = dry.results, _NOWHERE
+    told = iter(recorded)
+    return [line.row if isinstance(line.row, str) else next(told) for line in lines], link

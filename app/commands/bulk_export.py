@@ -46,7 +46,7 @@ class _Draft:
         self._out.truncate(self.place.octets)
         self._out.seek(self.place.octets)
         if self.place.octets == 0 and self._encode is _as_csv:
-            self._out.write(f"{','.join(_EXPORTED)}\n".encode())
+            self._out.write(f"{','.join(_EXPORTED)}\r\n".encode())
 
     def _read(self) -> _Place:
         try:
@@ -87,16 +87,14 @@ def _as_lines(rows: list[dict[str, Any]]) -> bytes:
 
 def _as_csv(rows: list[dict[str, Any]]) -> bytes:
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerows([_cell(row.get(name)) for name in _EXPORTED] for row in rows)
+    csv.writer(text).writerows([_cell(row.get(name)) for name in _EXPORTED] for row in rows)
     return text.getvalue().encode()
 
 
 def _cell(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
-    text = " ".join(value) if isinstance(value, tuple) else str(value or "")
-    return text.replace("\r", " ").replace("\n", " ")  # a row is a line
+    return " ".join(value) if isinstance(value, tuple) else str(value or "")
 
 
 @click.command("export")

@@ -7,55 +7,70 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
+from app.storage.ledger import Link
+
 _HEADER = "line,result"
 
 
 class OtherFile(Exception):
-    """The results belong to another file, or to another version of it."""
+    """The results belong to another file, or to another version of it; or they are no results."""
 
 
 class Results:
-    """The results of one file. Each line is `number,result`, the first two name the file and the columns."""
+    """The results of one file. Each line is `number,result`; the first two name the file with the link of the chain at
+    which the last of them were on file, and the columns."""
 
     def __init__(self, path: Path, source: Path) -> None:
         """Open, and forget a line that was written half. Raises OtherFile."""
-        first = f"# {_fingerprint(source)}"
         self.counts: Counter[str] = Counter()
         self.done = 0
-        if path.exists():
-            self._read(path, first)
-        self._file = path.open("a", encoding="utf-8", newline="")
-        if self._file.tell() == 0:
-            self._write([first, _HEADER])
+        self.link: Link | None = None
+        self._source = _fingerprint(source)
+        self._file = path.open("r+b" if path.exists() else "x+b")
+        try:
+            self._end = self._read()
+        except ValueError:
+            self._file.close()
+            raise OtherFile from None
+        self._file.truncate(self._end)
 
-    def _read(self, path: Path, first: str) -> None:
-        with path.open("r+b") as opened:
-            whole = 0
-            for n, line in enumerate(opened):
-                if not line.endswith(b"\n"):
-                    break
-                whole += len(line)
-                if n == 0 and line.decode().rstrip("\n") != first:
-                    raise OtherFile
-                if n > 1:
-                    number, _, result = line.decode().partition(",")
-                    self.done = int(number)
-                    self.counts[kind_of(result)] += 1
-            opened.truncate(whole)
+    def _read(self) -> int:
+        whole = 0
+        for n, line in enumerate(self._file):
+            if n == 0:
+                self.link = self._link_of(line.decode())
+            if not line.endswith(b"\n"):
+                break
+            whole += len(line)
+            if n > 1:
+                number, _, result = line.decode().partition(",")
+                self.done = int(number)
+                self.counts[kind_of(result)] += 1
+        return whole
 
-    def add(self, results: Iterable[tuple[int, str]]) -> None:
-        """Keep the results of rows that are committed, on disk."""
-        lines = []
+    def _link_of(self, first: str) -> Link:
+        _, source, position, digest = first.split()
+        if source != self._source:
+            raise ValueError("of another file")
+        return Link(int(position), bytes.fromhex(digest))
+
+    def add(self, results: Iterable[tuple[int, str]], link: Link) -> None:
+        """Keep the results of rows that are committed, on disk; the link is the last of the chain then."""
+        lines = [] if self._end else [_HEADER]
         for number, result in results:
             self.done = number
             self.counts[kind_of(result)] += 1
             lines.append(f"{number},{result if result.isalpha() else _quoted(result)}")
-        self._write(lines)
-
-    def _write(self, lines: list[str]) -> None:
-        self._file.write("".join(f"{line}\n" for line in lines))
+        first = (
+            f"# {self._source} {link.position:020d} {link.digest.hex()}\n".encode()
+        )  # as long whenever it is written
+        self._file.seek(0)
+        self._file.write(first)
+        self._file.seek(self._end or len(first))
+        self._file.write("".join(f"{line}\n" for line in lines).encode())
         self._file.flush()
         os.fsync(self._file.fileno())
+        self._end = self._file.tell()
 
     def close(self) -> None:
         """Nothing more comes."""

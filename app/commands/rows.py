@@ -1,14 +1,15 @@
-"""Rows of a file to import, read line by line: whatever is wrong with one line spoils no other."""
+"""Rows of a file to import, read one by one: whatever is wrong with one spoils no other."""
 
 import csv
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from pydantic import ConfigDict, Field, StrictStr, TypeAdapter, ValidationError
 
 from app.addressing import Subject
 from app.administering import OPERATOR
+from app.commands.records import LIMIT, Record, read_records
 from app.decision.refusal import Fault, Invalid, Unreadable
 from app.documents import read_json
 from app.doors.facts import AnyFact
@@ -17,9 +18,6 @@ from app.doors.words import Flag, Identifier, Instant, Key, Language, Method, Te
 from app.importing import Row, refused
 from app.judging import Choice, ChoiceWord
 from app.recording import Circumstances
-
-LINE_LIMIT = 1024 * 1024  # octets
-_BOM = b"\xef\xbb\xbf"
 
 
 class ImportRow(Identifier):
@@ -58,7 +56,8 @@ class FactRow(Identifier):
 
 
 class Line(NamedTuple):
-    """A line of the file: its number, its octets read so far, and the row, or what is wrong with it."""
+    """Where a row stands in the file: the number of its first line, the octets read up to its end, and the row, or what
+    is wrong with it."""
 
     number: int
     octets: int
@@ -72,32 +71,20 @@ class WrongHeader(Exception):
 def read_rows(file: Path) -> Iterator[Line]:
     """Every row of a CSV file with a header, or of newline-delimited JSON. Blank lines are no rows. Raises
     WrongHeader."""
+    is_csv = file.suffix not in (".ndjson", ".jsonl")
     with file.open("rb") as opened:
-        lines = _lines(opened)
-        columns = None if file.suffix in (".ndjson", ".jsonl") else _header(next(lines, None))
-        for number, octets, line in lines:
-            if line is None or line.strip():
-                yield Line(number, octets, _row(line, columns))
+        records = read_records(opened, is_csv=is_csv)
+        columns = _header(next(records, None)) if is_csv else None
+        for record in records:
+            if record.octets is None or record.octets.strip():
+                yield Line(record.first, record.reached, _row(record, columns))
 
 
-def _lines(opened: BinaryIO) -> Iterator[tuple[int, int, bytes | None]]:
-    """Numbered lines without their ends; None in the place of one that is too long. Memory is bounded."""
-    number, octets = 0, 0
-    while line := opened.readline(LINE_LIMIT):
-        number += 1
-        octets += len(line)
-        is_whole = line.endswith(b"\n") or len(line) < LINE_LIMIT
-        while not line.endswith(b"\n") and (rest := opened.readline(LINE_LIMIT)):
-            octets += len(rest)
-            line = rest
-        if number == 1:
-            line = line.removeprefix(_BOM)
-        yield number, octets, line.rstrip(b"\r\n") if is_whole else None
-
-
-def _header(first: tuple[int, int, bytes | None] | None) -> list[str]:
-    line = first[2] if first is not None else b""
-    columns = [column.strip() for column in _cells(_decoded(line))] if line else []
+def _header(first: Record | None) -> list[str]:
+    try:
+        columns = _columns(first.octets if first is not None else b"")
+    except ValueError as error:
+        raise WrongHeader(f"line 1 names the columns, and cannot be read: {error}") from None
     doubled = sorted({column for column in columns if columns.count(column) > 1})
     unknown = sorted(set(columns) - set(COLUMNS))
     missing = sorted({"type", "id", "occurred_at", *(() if "fact" in columns else ("choice",))} - set(columns))
@@ -108,14 +95,21 @@ def _header(first: tuple[int, int, bytes | None] | None) -> list[str]:
     return columns
 
 
-def _row(line: bytes | None, columns: list[str] | None) -> Row | str:
+def _columns(line: bytes | None) -> list[str]:
     if line is None:
-        return f"refused: longer than {LINE_LIMIT} octets"
+        raise ValueError(f"longer than {LIMIT} octets")
+    return [column.strip() for column in _cells(_decoded(line))]
+
+
+def _row(record: Record, columns: list[str] | None) -> Row | str:
+    where = f"lines {record.first} to {record.last}: " if record.last > record.first else ""
+    if record.octets is None:
+        return f"refused: {where}longer than {LIMIT} octets"
     try:
-        text = _decoded(line)
+        text = _decoded(record.octets)
         fields = _object(text) if columns is None else _named(_cells(text), columns)
     except ValueError as error:
-        return f"refused: {error}"
+        return f"refused: {where}{error}"
     try:
         return _fact_row(fields) if "fact" in fields else _as_row(ImportRow.model_validate(fields))
     except ValidationError as error:
@@ -143,11 +137,12 @@ def _object(text: str) -> dict[str, Any]:
 
 
 def _cells(text: str) -> list[str]:
-    """The cells of a line of CSV; a row is one line, so a quote left open spoils only its own."""
     try:
         return next(csv.reader([text], strict=True), [])
     except csv.Error:
-        raise ValueError("not a line of CSV: a quote left open, or a cell too long") from None
+        raise ValueError(
+            "not CSV: a quote left open or in the middle of a cell, a line that ends with CR alone, or a cell too long"
+        ) from None
 
 
 def _named(cells: list[str], columns: list[str]) -> dict[str, Any]:

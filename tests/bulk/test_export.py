@@ -19,6 +19,7 @@ from tests.harness.service import Maywe, command_here, environment, in_process
 OFFERS = {"purpose": "offers", "channel": "email"}
 GIVE = {**OFFERS, "choice": "give"}
 ADA = {"type": "email", "id": "ada@example.com"}
+WORDING = 'Yes,\n please\r and "soon"\r\n'
 
 
 async def export(maywe: Maywe, file: Path) -> str:
@@ -54,7 +55,7 @@ async def test_what_is_imported_again_turns_no_no_into_a_yes(
     people = People(maywe.http, seed=5)
     for _ in range(80):
         await people.step()
-    await maywe.choose(ADA, GIVE, notice=shop["version"], evidence={"wording": "Yes,\n please"})
+    await maywe.choose(ADA, GIVE, notice=shop["version"], evidence={"wording": WORDING})
     file = tmp_path / f"people.{form}"
     assert "that were erased or unlinked" in await export(maywe, file)
     before = await answers(maywe, await known(maywe))
@@ -66,7 +67,9 @@ async def test_what_is_imported_again_turns_no_no_into_a_yes(
         assert {key for key, decision in after.items() if decision and not before[key]} == set()
         assert {key for key, decision in after.items() if decision}, "some yeses are left"
         assert (await other.ask(ADA, **OFFERS))["reason"] == "consent_given"
-        again = await command_here(maywe.url, "import", str(file))
+        events = (await other.http.get(f"/v1/subjects/{await other.find(ADA)}/events")).json()["events"]
+        assert [event["details"]["evidence"]["wording"] for event in events] == [WORDING]
+        again = await command_here(maywe.url, "import", str(file), "--results", str(tmp_path / "again.csv"))
         assert " 0 refused" in again.output, "its own rows are on file already"
 
 

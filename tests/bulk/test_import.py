@@ -14,8 +14,9 @@ import pytest
 from click.testing import Result
 
 from app.storage import ledger
+from tests.harness.databases import Databases
 from tests.harness.processes import Forked
-from tests.harness.service import Maywe, command_here, environment
+from tests.harness.service import Maywe, command_here, environment, in_process
 
 HEADER = "type,id,purpose,scope,channel,choice,explicit,notice,method,occurred_at,wording"
 GIVE = "email,{who},offers,,email,give,,conformance-1,web_form,{at},Yes please"
@@ -208,6 +209,60 @@ async def test_whatever_is_wrong_with_a_line_spoils_no_other(maywe: Maywe, tmp_p
     await assert_whole(maywe)
 
 
+async def test_what_stands_within_a_cell_is_no_row(maywe: Maywe, tmp_path: Path) -> None:
+    """A person wrote lines into a form that look like rows; each stays a part of what they said."""
+    said = f'Yes, ""please""\n{give(1, day=5)}\r\n\n{give(2, day=5)}'
+    lines = [withdraw(1), withdraw(2), give(3).replace("Yes please", f'"{said}"'), withdraw(4)]
+    wrong = f'email,p5@example.com,"\n{give(1, day=5)}\n",offers'
+    large = give(1, day=5) + "\n" + "x" * 1_100_000 + "\n" + give(2, day=5)
+    lines += [wrong, give(6).replace("Yes please", f'"{large}"'), withdraw(7)]
+    done, told = await load(maywe, tmp_path, *lines)
+    assert done.exit_code == 1
+    assert {n for n, result in told.items() if result == "created"} == {2, 3, 4, 8, 15}
+    assert "lines 9 to 11: 4 cells" in told[9]
+    assert "lines 12 to 14: longer than" in told[12]
+    assert len(told) == 7
+    for n, decision in ((1, False), (2, False), (3, True)):
+        assert (await maywe.ask(ada(n), **OFFERS))["decision"] is decision
+    assert (await history(maywe, ada(3)))[0]["details"]["evidence"]["wording"] == said.replace('""', '"')
+
+
+async def test_a_quote_left_open_spoils_no_other_line(maywe: Maywe, tmp_path: Path) -> None:
+    """Wherever in the line, and whatever quotes stand in lines after it."""
+    lines = [
+        withdraw(1) + '"open',
+        give(2).replace("Yes please", '"Yes, please"'),
+        withdraw(3).replace("offers", '"offers'),
+        give(4).replace("Yes please", '"Yes,\nplease"'),
+        withdraw(5) + '"',
+        withdraw(6),
+    ]
+    _, told = await load(maywe, tmp_path, *lines)
+    assert {n for n, result in told.items() if result == "created"} == {3, 5, 8}
+    assert {n for n, result in told.items() if "a quote left open" in result} == {2, 4, 7}
+
+
+@pytest.mark.parametrize(
+    ("octets", "expected"),
+    [
+        (f"{HEADER}\n{withdraw(1)}\n".encode("utf-16"), "not UTF-8"),
+        (f"{HEADER}\n{withdraw(1)}\n".replace("\n", "\r").encode(), "CR alone"),
+        (f'type,id,"choice\n{withdraw(1)}\n'.encode(), "a quote left open"),
+        (b"x" * 1_100_000, "longer than"),
+        (b"", "missing: choice, id, occurred_at, type"),
+        (b"\0\n", "unknown: "),
+    ],
+)
+async def test_a_file_whose_columns_cannot_be_read_lets_nothing_in(
+    maywe: Maywe, tmp_path: Path, octets: bytes, expected: str
+) -> None:
+    file = tmp_path / "people.csv"
+    file.write_bytes(octets)
+    done = await command_here(maywe.url, "import", str(file))
+    assert done.exit_code == 1
+    assert expected in done.output
+
+
 @pytest.mark.parametrize(
     ("header", "expected"),
     [
@@ -240,6 +295,52 @@ async def test_results_of_another_file_are_not_taken_for_its_own(maywe: Maywe, t
     done, _ = await load(maywe, tmp_path, give(2))
     assert done.exit_code == 1
     assert "tells of another file" in done.output
+
+
+async def test_results_of_an_import_that_this_database_does_not_hold_are_not_believed(
+    maywe: Maywe, databases: Databases, shop: dict[str, Any], engine: str, tmp_path: Path
+) -> None:
+    """It is another one, or was restored from a backup: what was said to be recorded would be lost."""
+    await maywe.choose(ada(8), {"purpose": "offers", "choice": "refuse"})
+    backup = databases.restored(maywe.url)
+    await load(maywe, tmp_path, give(1), withdraw(2))
+    kept = (tmp_path / "people.csv.results.csv").read_bytes()
+    for name, restored in (("backup", backup), ("another", databases.make(engine))):
+        async with in_process(restored) as other:
+            if name == "another":
+                await other.publish(shop)
+            done, _ = await load(other, tmp_path, give(1), withdraw(2))
+            assert done.exit_code == 1
+            assert "another database" in done.output
+            assert (tmp_path / "people.csv.results.csv").read_bytes() == kept
+            done, told = await load(other, tmp_path, give(1), withdraw(2), name=f"{name}.csv")
+            assert (done.exit_code, told) == (0, {2: "created", 3: "created"})
+
+
+async def test_what_a_dry_run_told_is_not_taken_for_done(maywe: Maywe, tmp_path: Path) -> None:
+    kept = str(tmp_path / "people.csv.dry-run.csv")
+    await load(maywe, tmp_path, withdraw(1), more=["--dry-run"])
+    done, _ = await load(maywe, tmp_path, withdraw(1), more=["--results", kept])
+    assert done.exit_code == 1
+    assert "a dry run" in done.output
+    done, told = await load(maywe, tmp_path, withdraw(1))
+    assert told == {2: "created"}
+
+
+@pytest.mark.parametrize("more", [[], ["--dry-run"]])
+async def test_results_replace_no_file_that_is_none_of_results(maywe: Maywe, tmp_path: Path, more: list[str]) -> None:
+    for name, octets in (("notes.txt", b"mine"), ("some.csv", b"a,b\n1,2\n"), ("latin.txt", b"\xe9\n")):
+        file = tmp_path / name
+        file.write_bytes(octets)
+        done, _ = await load(maywe, tmp_path, withdraw(1), more=[*more, "--results", str(file)])
+        assert done.exit_code == 1
+        assert "tells of another file" in done.output
+        assert file.read_bytes() == octets
+    await load(maywe, tmp_path, withdraw(1))
+    source = tmp_path / "people.csv"
+    before = source.read_bytes()
+    done = await command_here(maywe.url, "import", str(source), *more, "--results", str(source))
+    assert (done.exit_code, source.read_bytes()) == (1, before)
 
 
 async def test_a_second_run_does_nothing(maywe: Maywe, tmp_path: Path) -> None:
