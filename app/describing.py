@@ -79,7 +79,7 @@ async def describe(connection: AsyncConnection, store: Store, subject_id: str, *
     child = history.child
     return {
         "subject_id": state.subject_id,
-        "identifiers": await _identifiers(connection, store, state.subject_id),
+        "identifiers": await _identifiers(connection, store, state.subject_id, timeline.judging(now)),
         "standings": _standings(state, timeline, now),
         "scopes": _scopes(state, timeline),
         "restrictions": [
@@ -92,9 +92,14 @@ async def describe(connection: AsyncConnection, store: Store, subject_id: str, *
     }
 
 
-async def _identifiers(connection: AsyncConnection, store: Store, subject_id: str) -> list[dict[str, Any]]:
+async def _identifiers(
+    connection: AsyncConnection, store: Store, subject_id: str, catalogue: Catalogue | None
+) -> list[dict[str, Any]]:
+    """Its own, and those of the devices attached to it. Of a device, not who uses it: one of them may be asking what is
+    held, and is not to be told who the others are (Art. 15(4))."""
     own = await subjects.identifiers_of(connection, [subject_id])
     attached = await subjects.identifiers_of(connection, await subjects.attached_to(connection, subject_id))
+    people = {held.subject_id for held in attached if catalogue is None or not catalogue.is_pseudonymous(held.type)}
     return [
         {
             "identifier_id": identifier.identifier_id,
@@ -102,7 +107,7 @@ async def _identifiers(connection: AsyncConnection, store: Store, subject_id: st
             "id": store.value_of(identifier),
             "attached": identifier.subject_id != subject_id,
         }
-        for identifier in (*own, *attached)
+        for identifier in (*own, *(held for held in attached if held.subject_id not in people))
     ]
 
 

@@ -67,7 +67,7 @@ def _not_erased(state: State) -> None:
 
 async def _link_free(unit: Unit, survivor: str, address: Address, *, carry_consents: bool) -> Linked:
     state = await unit.hold_existing(survivor)
-    if _is_pseudonymous_type(unit, address.type) and not carry_consents:
+    if unit.catalogue.is_pseudonymous(address.type) and not carry_consents:
         device = await unit.create(address)
         found = (await subjects.identifiers_of(unit.connection, [device.subject_id]))[0]
         return await _attach(unit, state, device, found)
@@ -75,7 +75,7 @@ async def _link_free(unit: Unit, survivor: str, address: Address, *, carry_conse
         person = await unit.create(address)
         found = (await subjects.identifiers_of(unit.connection, [person.subject_id]))[0]
         return await _attach(unit, person, state, found)
-    if not _is_pseudonymous_type(unit, address.type):
+    if not unit.catalogue.is_pseudonymous(address.type):
         is_device = await _is_pseudonymous(unit, state.subject_id)
         await _refuse_sharing(unit, {state.subject_id: is_device}, persons={"whoever this is"} if is_device else set())
     identifier = await unit.give_identifier(state, address)
@@ -89,7 +89,7 @@ async def _link_held(
     state_is_device = await _is_pseudonymous(unit, state.subject_id)
     other_is_device = await _is_pseudonymous(unit, other.subject_id)
     names_merged_device = await subjects.was_device(unit.connection, named_id)
-    device_is_taken = _is_pseudonymous_type(unit, holder.type) and not other_is_device
+    device_is_taken = unit.catalogue.is_pseudonymous(holder.type) and not other_is_device
     if not state_is_device and (device_is_taken or (names_merged_device and not other_is_device)):
         raise _belongs_to_another()
     if not (state_is_device or other_is_device):
@@ -118,15 +118,10 @@ def _belongs_to_another() -> Conflicting:
     return Conflicting("identifier-belongs-to-another-person", "This device already belongs to another person.")
 
 
-def _is_pseudonymous_type(unit: Unit, identifier_type: str) -> bool:
-    declared = unit.catalogue.identifier_types.get(identifier_type)
-    return declared is not None and declared.pseudonymous
-
-
 async def _is_pseudonymous(unit: Unit, subject_id: str) -> bool:
     """Whether all that is known of a subject is pseudonymous: a device nobody has shown to be a person."""
     own = await subjects.identifiers_of(unit.connection, [subject_id])
-    return bool(own) and all(_is_pseudonymous_type(unit, identifier.type) for identifier in own)
+    return bool(own) and all(unit.catalogue.is_pseudonymous(identifier.type) for identifier in own)
 
 
 async def _attach(unit: Unit, person: State, device: State, found: Identifier) -> Linked:

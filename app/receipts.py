@@ -12,7 +12,7 @@ from app.decision.refusal import Unknown
 from app.describing import held
 from app.storage import ledger, subjects
 from app.storage.ledger import Entry, Place
-from app.storage.store import DOCUMENT, Store
+from app.storage.store import Store
 
 FORMAT = "maywe receipt v1"
 
@@ -46,9 +46,8 @@ async def _made(
 
 async def _known_then(connection: AsyncConnection, store: Store, entry: Entry) -> Timeline:
     """The catalogues published when an entry was recorded, so that the same receipt can be made at any time."""
-    published = await store.published(connection)
-    then = published[: await ledger.publications_before(connection, entry.position)]
-    return Timeline(DOCUMENT.validate_json(p.document, strict=True) for p in then)
+    timeline = await store.timeline(connection, await ledger.head(connection))
+    return timeline.first(await ledger.publications_before(connection, entry.position))
 
 
 def _told(entry: Entry, evidence: dict[str, Any] | None, timeline: Timeline) -> dict[str, Any]:

@@ -199,6 +199,11 @@ class Catalogue:
     translations: dict[str, Translation] = field(default_factory=dict)
     measures: dict[str, Measure] = field(default_factory=dict)
 
+    def is_pseudonymous(self, identifier_type: str) -> bool:
+        """Whether identifiers of a type name a device and no person."""
+        declared = self.identifier_types.get(identifier_type)
+        return declared is not None and declared.pseudonymous
+
     def wording(self, purpose: str, language: str) -> Wording:
         """What people are shown of a purpose: translated where there is a translation, else as it stands."""
         translation = self.translations.get(language)

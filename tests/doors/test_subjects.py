@@ -69,6 +69,21 @@ async def test_a_device_is_attached_unless_its_consents_are_carried(service: May
     assert await service.find(carried) == one
 
 
+async def test_a_device_does_not_tell_who_uses_it(service: Maywe) -> None:
+    """A person is told of their devices, one who shares a device is not told who the others are (Art. 15(4))."""
+    (person, one), (other, two) = await known(service), await known(service, "email", OFF)
+    device, shared = await known(service, "device")
+    for user in (one, two):
+        await link(service, user, device)
+    for path in ("", "/export"):
+        told = await service.http.get(f"/v1/subjects/{shared}{path}")
+        assert told.status_code == 200
+        assert device["id"] in told.text
+        assert not {person["id"], other["id"]} & set(told.text.split('"'))
+    mine = (await service.http.get(f"/v1/subjects/{one}")).json()["identifiers"]
+    assert [(held["id"], held["attached"]) for held in mine] == [(person["id"], False), (device["id"], True)]
+
+
 async def test_an_unlinked_identifier_keeps_its_opt_outs(service: Maywe) -> None:
     person, one = await known(service)
     other = someone("email")
