@@ -7,10 +7,11 @@ SOURCES := app migrations tests examples $(wildcard bench) .ci/scenarios
 # Tests start many processes: bytecode that is kept is compiled once.
 unexport PYTHONDONTWRITEBYTECODE
 
-# uv installs faster, pip comes with Python: either takes the same lock files, and checks the same hashes.
+# uv installs faster, pip comes with Python: either takes the same lock files, and checks the same hashes. Both leave it
+# to the first import to compile: of what is installed, a third is ever imported.
 ifeq ($(shell command -v uv),)
-VENV = $(PYTHON) -m venv .venv
-INSTALL = $(BIN)/python -m pip --disable-pip-version-check --quiet install
+VENV = $(PYTHON) -m venv --without-pip .venv
+INSTALL = $(PYTHON) -m pip --python $(BIN)/python --disable-pip-version-check --quiet install --no-compile
 else
 VENV = uv venv --quiet --allow-existing --python $(PYTHON) .venv
 INSTALL = uv pip install --quiet --python $(BIN)/python
@@ -88,6 +89,7 @@ clean: ## Remove .venv, caches and build results; var/, which holds data, stays
 
 .venv/.dev: requirements-dev.lock .venv/.runtime
 	$(INSTALL) --require-hashes --requirement requirements-dev.lock
+	@$(BIN)/python -m compileall -q -j 0 .venv/lib app  # once, and not in each process of the tests
 	@touch $@
 
 .venv/.lint: requirements-lint.lock .venv/.dev

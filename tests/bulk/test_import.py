@@ -357,7 +357,7 @@ async def test_interrupted_and_started_again_it_ends_in_the_same_state(
     maywe: Maywe, tmp_path: Path, by: signal.Signals
 ) -> None:
     file = tmp_path / "people.csv"
-    count = 3000
+    count = 2000
     file.write_text("\n".join([HEADER, *(give(n) if n % 2 else withdraw(n) for n in range(count))]) + "\n")
     kept = tmp_path / "people.csv.results.csv"
     await anyio.to_thread.run_sync(_interrupt, maywe.url, file, kept, by)
@@ -372,7 +372,7 @@ async def test_interrupted_and_started_again_it_ends_in_the_same_state(
     assert set(told.values()) <= {"created", "unchanged"}
     async with maywe.store.database.read() as connection:
         assert (await ledger.head(connection)).position == count + 1
-    assert (await maywe.ask(ada(2999), **OFFERS))["decision"] is True
+    assert (await maywe.ask(ada(1999), **OFFERS))["decision"] is True
     assert (await maywe.ask(ada(0), **OFFERS))["decision"] is False
     await assert_whole(maywe)
 

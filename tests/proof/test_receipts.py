@@ -123,9 +123,9 @@ async def test_a_receipt_holds_after_changes_merges_and_erasure(german: Maywe, t
     assert await verify(german, tmp_path, kept) == ""
 
 
-@pytest.mark.parametrize(
-    "path",
-    [
+async def test_nothing_in_a_receipt_can_be_altered_unnoticed(german: Maywe, tmp_path: Path) -> None:
+    told = await receipt(german, await give(german))
+    for path in (
         ("purpose", "title"),
         ("notice", "version"),
         ("wording",),
@@ -136,23 +136,17 @@ async def test_a_receipt_holds_after_changes_merges_and_erasure(german: Maywe, t
         ("chain", "digest"),
         ("chain", "entry"),
         ("event_id",),
-    ],
-    ids="/".join,
-)
-async def test_nothing_in_a_receipt_can_be_altered_unnoticed(
-    german: Maywe, tmp_path: Path, path: tuple[str, ...]
-) -> None:
-    altered = copy.deepcopy(await receipt(german, await give(german)))
-    place = altered
-    for step in path[:-1]:
-        place = place[step]
-    place[path[-1]] += "x"
-    assert "the receipt does not hold" in await verify(german, tmp_path, altered)
+    ):
+        altered = place = copy.deepcopy(told)
+        for step in path[:-1]:
+            place = place[step]
+        place[path[-1]] += "x"
+        assert "the receipt does not hold" in await verify(german, tmp_path, altered), path
 
 
-@pytest.mark.parametrize(
-    ("place", "other"),
-    [
+async def test_what_one_reader_takes_for_this_and_another_for_that_does_not_hold(german: Maywe, tmp_path: Path) -> None:
+    text = json.dumps(await receipt(german, await give(german)))
+    for place, other in (
         ('"purpose": {', '"purpose": {"key": "ads"}, "purpose": {'),
         ('"explicit": true', '"explicit": 1'),
         ('"explicit": true', '"explicit": false, "explicit": true'),
@@ -165,15 +159,11 @@ async def test_nothing_in_a_receipt_can_be_altered_unnoticed(
         ('"event_id": "', '"event_id": 1, "another": "'),
         ("{", ""),
         ("{", "\xff{"),
-    ],
-)
-async def test_what_one_reader_takes_for_this_and_another_for_that_does_not_hold(
-    german: Maywe, tmp_path: Path, place: str, other: str
-) -> None:
-    text = json.dumps(await receipt(german, await give(german)))
-    altered = text.replace(place, other, 1)
-    assert altered != text
-    assert (await verify(german, tmp_path, altered.encode("latin-1"))).startswith("Error: ")
+    ):
+        altered = text.replace(place, other, 1)
+        assert altered != text
+        said = await verify(german, tmp_path, altered.encode("latin-1"))
+        assert said.startswith("Error: "), (place, other[:100], said)
 
 
 @pytest.mark.parametrize("minutes", [1, -1])

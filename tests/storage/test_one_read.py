@@ -81,10 +81,12 @@ async def test_a_question_is_one_round_trip_to_postgresql(databases: Databases, 
         for name, (path, body) in QUESTIONS.items():
             for _ in range(12):  # until the statement is prepared on each connection
                 await maywe.http.post(path, json=body)
-            round_trips = []
-            for _ in range(3):  # what is done beside requests may ask in between: the least is what questions cost
+            least = 100
+            for _ in range(20):  # what is done beside requests may ask in between: the least is what questions cost
                 asked = await wire.silence()
                 for _ in range(3):
                     await maywe.http.post(path, json=body)
-                round_trips.append(wire.questions - asked)
-            assert min(round_trips) == 3, name
+                least = min(least, wire.questions - asked)
+                if least <= 3:
+                    break
+            assert least == 3, name
