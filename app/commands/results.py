@@ -56,7 +56,10 @@ class Results:
 
     def add(self, results: Iterable[tuple[int, str]], link: Link) -> None:
         """Keep the results of rows that are committed, on disk; the link is the last of the chain then."""
-        lines = [] if self._end else [_HEADER]
+        first = (
+            f"# {self._source} {link.position:020d} {link.digest.hex()}\n".encode()
+        )  # as long whenever it is written
+        lines = [_HEADER] if self._end <= len(first) else []
         for number, result in results:
             self.done = number
             self.counts[kind_of(result)] += 1

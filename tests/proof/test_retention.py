@@ -1,6 +1,7 @@
 """What is due for erasure: the data categories that no purpose may use any more, and since when."""
 
 import asyncio
+import random
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -11,6 +12,7 @@ from app import retaining
 from app.retaining import tell_due
 from tests.changes.polling import follow
 from tests.harness.databases import Databases
+from tests.harness.people import IDENTIFIERS, People
 from tests.harness.service import Maywe, command_here, in_process
 
 ADA = {"type": "customer", "id": "c-1"}
@@ -81,6 +83,43 @@ async def test_a_restriction_of_one_category_makes_no_other_due(maywe: Maywe) ->
     subject_id = await maywe.find(ADA)
     found = (await due(maywe))[subject_id]
     assert not {"name", "address", "browsing", "email", "orders"} & found.keys()
+
+
+async def test_due_is_what_no_question_allows_to_be_used_and_nobody_had_restricted(
+    maywe: Maywe, shop: dict[str, Any]
+) -> None:
+    """Compared with every question about one category, of people to whom everything happened."""
+    people, chance = People(maywe.http, seed=11), random.Random(11)
+    covering = [
+        {"purpose": purpose, "channel": channel, "data_categories": [category], "operation": "store"}
+        for purpose, declared in shop["purposes"].items()
+        if declared.get("personal", True) and declared.get("enabled", True)
+        for channel in declared.get("channels", [None])
+        for category in declared["data_categories"]
+    ]
+    covered = {question["data_categories"][0] for question in covering}
+    for _ in range(60):
+        await people.step()
+        if chance.random() < 0.4:
+            fact = chance.choice(["restriction_started", "restriction_started", "restriction_lifted"])
+            of = {"data_categories": chance.sample(sorted(covered), 3)}
+            await maywe.establish(chance.choice(IDENTIFIERS), {"fact": fact, **of})
+    found, seen = await due(maywe, limit=1000), 0
+    for who in IDENTIFIERS:
+        known = await maywe.http.post("/v1/subjects/find", json=who)
+        if known.is_success:
+            asked = [{"subject": who, **question} for question in covering]
+            answers = (await maywe.http.post("/v1/check/batch", json={"checks": asked})).json()["decisions"]
+            allowed = {q["data_categories"][0] for q, a in zip(covering, answers, strict=True) if a["decision"]}
+            told = found.get(known.json()["subject_id"], {}).keys() & covered
+            assert told <= covered - allowed, who
+            if not {a["reason"] for a in answers} & {
+                "child",
+                "suppressed",
+            }:  # said before it is said what is restricted
+                assert told == covered - allowed, who
+            seen += len(told)
+    assert seen > 10
 
 
 async def test_it_is_asked_for_where_the_person_is(maywe: Maywe) -> None:
