@@ -23,7 +23,7 @@ UV ?= uv
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test test-thorough bench check format format-check lint types imports lock openapi screenshots clean
+.PHONY: help setup demo test test-thorough test-attacks bench check format format-check lint types imports lock openapi screenshots clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -38,6 +38,9 @@ test: .venv/.dev ## Run all tests, on SQLite and PostgreSQL
 
 test-thorough: .venv/.dev ## Search longer in the tests that could search for ever: examples, crossing writers, killed servers
 	MAYWE_TEST_THOROUGH=1 $(PYTEST) tests/reference tests/decision tests/storage tests/changes tests/doors/test_schemathesis.py tests/unsubscribe/test_scanner.py
+
+test-attacks: .venv/.dev ## Attack it as intruders would: forged tokens, stolen keys, scanners, hostile requests, files and addresses
+	MAYWE_TEST_THOROUGH=1 $(PYTEST) tests/unsubscribe tests/doors tests/publishing/test_hostile.py tests/webhooks/test_destinations.py
 
 bench: .venv/.bench ## Measure against ceilings: BENCH="--pairs 5 check-uniform" for a part (needs wrk and two cores)
 	$(BIN)/python -m bench $(BENCH)

@@ -1,11 +1,13 @@
 """The steps that only the statements of the notice have."""
 
 import asyncio
+import os
 import re
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import anyio
 import httpx
 from sqlalchemy import MetaData, select
 
@@ -70,5 +72,9 @@ class Statement(Scenario):
         url = await asyncio.to_thread(self.stage.databases.restored, self.stage.maywe.url)
         assert "is whole" in await asyncio.to_thread(command, url, "verify")
 
-    async def _file(self, body: dict[str, Any]) -> None:
-        assert (PROJECT / body["path"]).exists()
+    async def _script(self, body: dict[str, Any]) -> None:
+        """A script that can be run, and what it runs is there."""
+        script = PROJECT / body["path"]
+        assert os.access(script, os.X_OK)
+        assert body["runs"] in script.read_text(encoding="utf-8").splitlines()
+        await anyio.run_process([*body["runs"].split(), "--dry-run"], cwd=PROJECT)
