@@ -7,8 +7,8 @@ SOURCES := app migrations tests examples $(wildcard bench) .ci/scenarios
 # Tests start many processes: bytecode that is kept is compiled once.
 unexport PYTHONDONTWRITEBYTECODE
 
-# uv installs faster, pip comes with Python: either takes the same lock files, and checks the same hashes. Both leave it
-# to the first import to compile: of what is installed, a third is ever imported.
+# uv installs faster; either takes the same lock files, and checks the same hashes. Neither compiles: a demo imports a
+# third of what is installed, and for the tests all cores compile it once.
 ifeq ($(shell command -v uv),)
 VENV = $(PYTHON) -m venv --without-pip .venv
 INSTALL = $(PYTHON) -m pip --python $(BIN)/python --disable-pip-version-check --quiet install --no-compile
@@ -40,7 +40,7 @@ test-thorough: .venv/.dev ## Search longer in the tests that could search for ev
 	MAYWE_TEST_THOROUGH=1 $(PYTEST) tests/reference tests/decision tests/storage tests/changes tests/doors/test_schemathesis.py tests/unsubscribe/test_scanner.py
 
 test-attacks: .venv/.dev ## Attack it as intruders would: forged tokens, stolen keys, scanners, hostile requests, files and addresses
-	MAYWE_TEST_THOROUGH=1 $(PYTEST) tests/unsubscribe tests/doors tests/publishing/test_hostile.py tests/webhooks/test_destinations.py
+	MAYWE_TEST_THOROUGH=1 $(PYTEST) tests/unsubscribe tests/doors tests/bulk tests/publishing/test_hostile.py tests/webhooks/test_destinations.py
 
 bench: .venv/.bench ## Measure against ceilings: BENCH="--pairs 5 check-uniform" for a part (needs wrk and two cores)
 	$(BIN)/python -m bench $(BENCH)

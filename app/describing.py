@@ -14,6 +14,7 @@ from app.decision.history import History
 from app.decision.model import SCOPES, State
 from app.decision.refusal import Fault, Invalid
 from app.decision.standing import valid_until
+from app.entries import digest_of_evidence
 from app.storage import ledger, subjects
 from app.storage.ledger import Entry, Head
 from app.storage.lookup import looking
@@ -193,9 +194,8 @@ def _position(after: str | None, head: Head) -> int:
 
 
 def _entry(entry: Entry, evidence: dict[str, Any]) -> dict[str, Any]:
-    details = {
-        name: value for name, value in entry.data.items() if name not in ("standings", "evidence", "reference", "kept")
-    }
+    hidden = {"standings", "reference", "kept", *(["evidence"] if digest_of_evidence(entry) else [])}
+    details = {name: value for name, value in entry.data.items() if name not in hidden}
     return {
         "event_id": entry.event_id,
         "type": entry.type,

@@ -16,6 +16,13 @@ def told(event: Event) -> dict[str, Any]:
     return data | ({"until": event.until.isoformat()} if event.until else {})
 
 
+def digest_of_evidence(entry: Entry) -> str | None:
+    """The keyed digest of what lies sealed beside an entry, if anything. Of `evidence.expired` the field of that name
+    says what ended."""
+    digest: str | None = entry.data.get("evidence")
+    return None if entry.type == "evidence.expired" else digest
+
+
 def read(entry: Entry, side: str) -> Event:
     """The event that an entry of the ledger tells of, recorded about a side."""
     data = {name: entry.data[name] for name in _TOLD if name in entry.data}

@@ -49,7 +49,7 @@ async def import_rows(
     results = []
     for row, verdict in zip(rows, judged, strict=True):
         if isinstance(verdict, Invalid):
-            results.append(refused(verdict))
+            results.append(f"refused: {faults_told(verdict)}")
             continue
         results.append(await _record(row, next(held), unit))
     await unit.finish()
@@ -71,9 +71,9 @@ async def _record(row: Row, state: State, unit: Unit) -> str:
     return CREATED
 
 
-def refused(invalid: Invalid) -> str:
-    """The result of a row that cannot be recorded."""
-    return "refused: " + "; ".join(f"{fault.pointer}: {fault.detail}".lstrip("/: ") for fault in invalid.faults)
+def faults_told(invalid: Invalid) -> str:
+    """Why a row cannot be recorded."""
+    return "; ".join(f"{fault.pointer}: {fault.detail}".lstrip("/: ") for fault in invalid.faults)
 
 
 def _judge(row: Row, unit: Unit) -> Address | Invalid:

@@ -10,6 +10,7 @@ from app import crypto
 from app.decision.catalogue import Catalogue, Purpose, Timeline, Wording
 from app.decision.refusal import Unknown
 from app.describing import held
+from app.entries import digest_of_evidence
 from app.storage import ledger, subjects
 from app.storage.ledger import Entry, Place
 from app.storage.store import Store
@@ -146,19 +147,19 @@ async def fault_of_receipt(connection: AsyncConnection, store: Store, shown: dic
     if fault is not None:
         return fault
     made = await _made(connection, store, place, shown.get("evidence"))
-    differing = sorted(name for name, _ in _texts(made) ^ _texts(shown))
+    differing = sorted(name for name, _ in _members(made) ^ _members(shown))
     if differing:
         return f"it says something else than the ledger: {', '.join(differing)}"
     return (await ledger.verify(connection, after=place.before, through=[place.link])).fault
 
 
-def _texts(told: dict[str, Any]) -> set[tuple[str, bytes]]:
-    """What is told under each name, as JSON: there 1, 1.0 and true are not the same."""
+def _members(told: dict[str, Any]) -> set[tuple[str, bytes]]:
+    """Each member as canonical JSON: to Python, 1, 1.0 and true are equal."""
     return {(name, crypto.canonical_json(value)) for name, value in told.items()}
 
 
 def _fault_of_evidence(store: Store, entry: Entry, evidence: Any) -> str | None:
-    expected = entry.data.get("evidence")
+    expected = digest_of_evidence(entry)
     if expected is None:
         return None if evidence is None else "it shows evidence that was not recorded"
     if evidence is None:

@@ -44,7 +44,8 @@ class Page(NamedTuple):
 async def due(
     connection: AsyncConnection, store: Store, *, jurisdiction: str | None, after: str, limit: int, now: datetime
 ) -> Page:
-    """Look at so many people, in the order of their ids, as if they were in a jurisdiction. Raises NotReady."""
+    """Look at so many people, in the order of their ids, as in a jurisdiction, else the
+    catalogue's default. Raises NotReady."""
     head = await ledger.head(connection)
     timeline = await store.timeline(connection, head)
     if timeline.in_force(now) is None:

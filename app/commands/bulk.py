@@ -10,9 +10,9 @@ from pathlib import Path
 import click
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.commands.results import OtherFile, Results
+from app.commands.results import OtherImport, Results, are_results
 from app.commands.rows import Line, WrongHeader, read_rows
-from app.commands.working import with_store
+from app.commands.working import said_plainly, with_store
 from app.importing import RolledBack, Row, import_rows
 from app.storage import ledger
 from app.storage.ledger import Link
@@ -31,24 +31,25 @@ _NOWHERE = Link(-1, bytes(32))  # in no chain
 )
 @click.option("--dry-run", is_flag=True, help="Only say what would become of each row; keep nothing.")
 def import_file(file: Path, results: Path | None, *, dry_run: bool) -> None:
-    """Record choices from FILE (.csv, or .ndjson): a row per line.
+    """Record choices from FILE: a row per record of CSV (RFC 4180), or per line of JSON (.ndjson).
 
     Interrupted, and started again with the same file, it goes on where it was. Exit status 1 if any row was refused."""
     suffix = ".dry-run.csv" if dry_run else ".results.csv"
     kept = results or file.with_name(file.name + suffix)
-    if dry_run and results is None:
-        kept.unlink(missing_ok=True)
     try:
-        with (
-            closing(Results(kept, file)) as told,
-            click.progressbar(length=file.stat().st_size, label="importing", file=sys.stderr) as bar,
-        ):
-            with_store(
-                lambda store: _import(
-                    store, read_rows(file), told, lambda at: bar.update(at - bar.pos), dry_run=dry_run
+        with said_plainly():
+            if dry_run and results is None and are_results(kept):
+                kept.unlink()
+            with (
+                closing(Results(kept, file)) as told,
+                click.progressbar(length=file.stat().st_size, label="importing", file=sys.stderr) as bar,
+            ):
+                with_store(
+                    lambda store: _import(
+                        store, read_rows(file), told, lambda at: bar.update(at - bar.pos), dry_run=dry_run
+                    )
                 )
-            )
-    except OtherFile:
+    except OtherImport:
         what = "another file, an import into another database, rows that this one lost, or a dry run"
         raise click.ClickException(f"{kept} tells of {what}: move it away, or name another with --results") from None
     except WrongHeader as error:
@@ -64,7 +65,7 @@ async def _import(
 ) -> None:
     async with store.database.read() as connection:
         if told.link and (dry_run or await ledger.digest_at(connection, told.link.position) != told.link.digest):
-            raise OtherFile
+            raise OtherImport
     while chunk := list(islice(lines, _CHUNK)):
         left = [line for line in chunk if line.number > told.done]
         if left:

@@ -10,10 +10,12 @@ from pathlib import Path
 from app.storage.ledger import Link
 
 _HEADER = "line,result"
+_FIRST_LIMIT = 256  # octets of the first line
 
 
-class OtherFile(Exception):
-    """The results belong to another file, or to another version of it; or they are no results."""
+class OtherImport(Exception):
+    """The results are not of this import: they tell of another file or another version of it, of what this database
+    does not hold, or of a dry run; or they are no results."""
 
 
 class Results:
@@ -21,7 +23,7 @@ class Results:
     which the last of them were on file, and the columns."""
 
     def __init__(self, path: Path, source: Path) -> None:
-        """Open, and forget a line that was written half. Raises OtherFile."""
+        """Open, without regard to a line that was written half. Raises OtherImport, or OSError."""
         self.counts: Counter[str] = Counter()
         self.done = 0
         self.link: Link | None = None
@@ -31,18 +33,19 @@ class Results:
             self._end = self._read()
         except ValueError:
             self._file.close()
-            raise OtherFile from None
-        self._file.truncate(self._end)
+            raise OtherImport from None
 
     def _read(self) -> int:
-        whole = 0
+        first = self._file.readline(_FIRST_LIMIT)
+        if not first:
+            return 0
+        self.link = self._link_of(first.decode())
+        whole = len(first)
         for n, line in enumerate(self._file):
-            if n == 0:
-                self.link = self._link_of(line.decode())
             if not line.endswith(b"\n"):
                 break
             whole += len(line)
-            if n > 1:
+            if n > 0:
                 number, _, result = line.decode().partition(",")
                 self.done = int(number)
                 self.counts[kind_of(result)] += 1
@@ -50,23 +53,20 @@ class Results:
 
     def _link_of(self, first: str) -> Link:
         _, source, position, digest = first.split()
-        if source != self._source:
+        if source != self._source or not first.endswith("\n"):
             raise ValueError("of another file")
         return Link(int(position), bytes.fromhex(digest))
 
     def add(self, results: Iterable[tuple[int, str]], link: Link) -> None:
         """Keep the results of rows that are committed, on disk; the link is the last of the chain then."""
-        first = (
-            f"# {self._source} {link.position:020d} {link.digest.hex()}\n".encode()
-        )  # as long whenever it is written
+        # As long whenever it is written, so that it is replaced in place.
+        first = f"# {self._source} {link.position:020d} {link.digest.hex()}\n".encode()
         lines = [_HEADER] if self._end <= len(first) else []
         for number, result in results:
             self.done = number
             self.counts[kind_of(result)] += 1
             lines.append(f"{number},{result if result.isalpha() else _quoted(result)}")
-        first = (
-            f"# {self._source} {link.position:020d} {link.digest.hex()}\n".encode()
-        )  # as long whenever it is written
+        self._file.truncate(self._end)
         self._file.seek(0)
         self._file.write(first)
         self._file.seek(self._end or len(first))
@@ -78,6 +78,14 @@ class Results:
     def close(self) -> None:
         """Nothing more comes."""
         self._file.close()
+
+
+def are_results(path: Path) -> bool:
+    """Whether a file looks like results, of whatever import."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as opened:
+        return opened.read(2) == b"# "
 
 
 def _quoted(text: str) -> str:

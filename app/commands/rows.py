@@ -15,7 +15,7 @@ from app.documents import read_json
 from app.doors.facts import AnyFact
 from app.doors.problems import faults_of
 from app.doors.words import Flag, Identifier, Instant, Key, Language, Method, Text
-from app.importing import Row, refused
+from app.importing import Row, faults_told
 from app.judging import Choice, ChoiceWord
 from app.recording import Circumstances
 
@@ -85,8 +85,8 @@ def _header(first: Record | None) -> list[str]:
         columns = _columns(first.octets if first is not None else b"")
     except ValueError as error:
         raise WrongHeader(f"line 1 names the columns, and cannot be read: {error}") from None
-    doubled = sorted({column for column in columns if columns.count(column) > 1})
-    unknown = sorted(set(columns) - set(COLUMNS))
+    doubled = sorted({column for column in columns if columns.count(column) > 1 and column in COLUMNS})
+    unknown = [f"column {n}" for n, column in enumerate(columns, start=1) if column not in COLUMNS]  # may be a person's
     missing = sorted({"type", "id", "occurred_at", *(() if "fact" in columns else ("choice",))} - set(columns))
     found = {"doubled": doubled, "unknown": unknown, "missing": missing}
     faults = [f"{what}: {', '.join(names)}" for what, names in found.items() if names]
@@ -102,21 +102,43 @@ def _columns(line: bytes | None) -> list[str]:
 
 
 def _row(record: Record, columns: list[str] | None) -> Row | str:
-    where = f"lines {record.first} to {record.last}: " if record.last > record.first else ""
     if record.octets is None:
-        return f"refused: {where}longer than {LIMIT} octets"
+        return _refused(record, f"longer than {LIMIT} octets")
+    row = _parsed(record.octets, columns)
+    if isinstance(row, str):
+        return _refused(record, row)
+    if record.within is not None:
+        return _refused(record, f"a quote on line {record.within} is not in order, and this may stand within its cell")
+    if any(_is_row(line, columns) for line in record.octets.split(b"\n")[1:]):
+        return _refused(record, "one of them is a row in itself: is a quote left open?")
+    return row
+
+
+def _refused(record: Record, why: str) -> str:
+    where = f"lines {record.first} to {record.last}: " if record.last > record.first else ""
+    return f"refused: {where}{why}"
+
+
+def _is_row(line: bytes, columns: list[str] | None) -> bool:
+    """Whether a line within a cell would be a row, were there no quote around it."""
+    text = line.replace(b'"', b"")
+    return columns is not None and text.count(b",") == len(columns) - 1 and isinstance(_parsed(text, columns), Row)
+
+
+def _parsed(octets: bytes, columns: list[str] | None) -> Row | str:
+    """The row, or what is wrong with it."""
     try:
-        text = _decoded(record.octets)
+        text = _decoded(octets)
         fields = _object(text) if columns is None else _named(_cells(text), columns)
     except ValueError as error:
-        return f"refused: {where}{error}"
+        return str(error)
     try:
         return _fact_row(fields) if "fact" in fields else _as_row(ImportRow.model_validate(fields))
     except ValidationError as error:
         found = [{**e, "loc": ("body", *e["loc"])} for e in error.errors(include_input=False, include_url=False)]
-        return refused(Invalid(*faults_of(found, fields)))
+        return faults_told(Invalid(*faults_of(found, fields)))
     except Invalid as invalid:
-        return refused(invalid)
+        return faults_told(invalid)
 
 
 def _decoded(line: bytes) -> str:
@@ -141,7 +163,8 @@ def _cells(text: str) -> list[str]:
         return next(csv.reader([text], strict=True), [])
     except csv.Error:
         raise ValueError(
-            "not CSV: a quote left open or in the middle of a cell, a line that ends with CR alone, or a cell too long"
+            "not CSV: a quote left open, or ended before the end of its cell, a line that ends with CR alone, or a cell"
+            " too long"
         ) from None
 
 

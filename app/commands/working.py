@@ -39,7 +39,7 @@ def said_plainly() -> Iterator[None]:
         detail = "the database is at a schema that this version does not know: use the version that migrated it"
         raise click.ClickException(detail) from None
     except OSError as error:
-        raise click.ClickException(f"{error.filename}: {error.strerror}") from None
+        raise click.ClickException(f"{error.filename}: {error.strerror}" if error.filename else str(error)) from None
 
 
 def settings_or_fail() -> Settings:

@@ -15,7 +15,8 @@ _TICK = timedelta(microseconds=1)
 
 
 class Unused(NamedTuple):
-    """A category that no purpose may use. `since` is when the last one might; None if none ever might."""
+    """A category that no purpose may use. `since` is when the last one might, or the last
+    restriction of it was lifted; None if neither ever was."""
 
     data_category: str
     since: datetime | None
@@ -39,7 +40,7 @@ def unused(person: Person, timeline: Timeline, now: datetime, jurisdiction: str 
         return []
     known = {category for version in timeline.versions for category in version.data_categories}
     search = _Search(person, timeline, now, jurisdiction)
-    idle = known - search.kept(known, None)
+    idle = known - search.restricted(known, None)
     idle -= search.usable(catalogue, idle)
     ended = search.ended(idle)
     return [
@@ -66,9 +67,9 @@ class _Search(NamedTuple):
     now: datetime
     jurisdiction: str | None
 
-    def kept(self, categories: Iterable[str], until: datetime | None) -> set[str]:
-        """Those of which the person had everything kept, and nothing done with it, at an instant; None: now."""
-        hearing = Hearing(self.person, self.timeline, until)
+    def restricted(self, categories: Iterable[str], at: datetime | None) -> set[str]:
+        """Those under an open restriction at an instant, None being now: they may only be stored (Art. 18(2))."""
+        hearing = Hearing(self.person, self.timeline, at)
         return {category for category in categories if hearing.open_restrictions((category,))}
 
     def usable(self, catalogue: Catalogue, categories: Iterable[str]) -> set[str]:
@@ -90,7 +91,8 @@ class _Search(NamedTuple):
                     yield question._replace(data_categories=(category,)), category
 
     def ended(self, wanted: set[str]) -> dict[str, datetime]:
-        """When each category was last allowed: back from now, between instants at which something happened."""
+        """When each category was last allowed or restricted: back from now, between instants at which something
+        happened."""
         ended: dict[str, datetime] = {}
         for start, end in reversed(list(pairwise(self._instants()))):
             ended |= self._ended_between(start, end, wanted - ended.keys())
@@ -109,9 +111,9 @@ class _Search(NamedTuple):
         return sorted({first, *happened, *(at for at in starts if at is not None and first < at < self.now), self.now})
 
     def _ended_between(self, start: datetime, end: datetime, wanted: set[str]) -> dict[str, datetime]:
-        """When categories were last allowed from one instant to another, between which only time passes."""
+        """When categories were last allowed or restricted between two instants, between which only time passes."""
         catalogue = self.timeline.in_force(start)
-        ended = dict.fromkeys(self.kept(wanted, start), end)
+        ended = dict.fromkeys(self.restricted(wanted, start), end)
         asked = self._worth_asking(catalogue, wanted - ended.keys()) if catalogue else []
         at = start
         while asked and at < end:

@@ -17,7 +17,8 @@ router = APIRouter(
 
 
 class UnusedCategory(Response):
-    """A data category that no purpose may use; `since` is when the last one might, null if none ever might."""
+    """A data category that no purpose may use; `since` is when the last one might, or the last restriction of it
+    was lifted; null if neither ever was."""
 
     data_category: str
     since: Instant | None

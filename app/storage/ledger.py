@@ -156,7 +156,9 @@ async def named(connection: AsyncConnection, event_ids: Sequence[str]) -> dict[s
 
 async def publications_before(connection: AsyncConnection, position: int) -> int:
     """How many catalogue versions had been published before an entry was recorded; no clock is asked."""
-    about_nobody = ledger.c.subject_id.is_(None) & (ledger.c.type == "catalogue.published")  # the index finds nobody
+    about_nobody = ledger.c.subject_id.is_(None) & (
+        ledger.c.type == "catalogue.published"
+    )  # found by ix_ledger_subject
     statement = select(func.count()).select_from(ledger).where(about_nobody, ledger.c.position < position)
     return int((await connection.execute(statement)).scalar_one())
 

@@ -1,4 +1,4 @@
-"""Import: a row per line, each as if it came alone; what is wrong with one spoils no other."""
+"""Import: rows of a file, each as if it came alone; what is wrong with one spoils no other."""
 
 import csv
 import json
@@ -41,7 +41,7 @@ def withdraw(n: int = 0, day: int = 1) -> str:
 
 
 def results(file: Path) -> dict[int, str]:
-    """What the file of results says of each line."""
+    """What the file of results says of each row, by its first line."""
     with file.open(newline="") as opened:
         return {int(row[0]): row[1] for row in csv.reader(opened) if row[0].isdigit()}
 
@@ -209,37 +209,56 @@ async def test_whatever_is_wrong_with_a_line_spoils_no_other(maywe: Maywe, tmp_p
     await assert_whole(maywe)
 
 
-async def test_what_stands_within_a_cell_is_no_row(maywe: Maywe, tmp_path: Path) -> None:
-    """A person wrote lines into a form that look like rows; each stays a part of what they said."""
-    said = f'Yes, ""please""\n{give(1, day=5)}\r\n\n{give(2, day=5)}'
-    lines = [withdraw(1), withdraw(2), give(3).replace("Yes please", f'"{said}"'), withdraw(4)]
-    wrong = f'email,p5@example.com,"\n{give(1, day=5)}\n",offers'
-    large = give(1, day=5) + "\n" + "x" * 1_100_000 + "\n" + give(2, day=5)
-    lines += [wrong, give(6).replace("Yes please", f'"{large}"'), withdraw(7)]
+async def test_a_cell_may_have_line_breaks(maywe: Maywe, tmp_path: Path) -> None:
+    said = 'Yes, ""please"",\r\n\nas soon, as\rpossible'
+    lines = [withdraw(1), give(2).replace("Yes please", f'"{said}"'), withdraw(3)]
     done, told = await load(maywe, tmp_path, *lines)
-    assert done.exit_code == 1
-    assert {n for n, result in told.items() if result == "created"} == {2, 3, 4, 8, 15}
-    assert "lines 9 to 11: 4 cells" in told[9]
-    assert "lines 12 to 14: longer than" in told[12]
-    assert len(told) == 7
-    for n, decision in ((1, False), (2, False), (3, True)):
-        assert (await maywe.ask(ada(n), **OFFERS))["decision"] is decision
-    assert (await history(maywe, ada(3)))[0]["details"]["evidence"]["wording"] == said.replace('""', '"')
+    assert (done.exit_code, told) == (0, {2: "created", 3: "created", 6: "created"})
+    assert (await history(maywe, ada(2)))[0]["details"]["evidence"]["wording"] == said.replace('""', '"')
+
+
+async def test_what_stands_within_a_cell_is_no_row(maywe: Maywe, tmp_path: Path) -> None:
+    """A person wrote lines into a form that look like rows, and whoever wrote the file put quotes as they pleased."""
+    forged = give(9, day=5)
+    large = f"{forged}\n{'x' * 1_100_000}\n{forged}"
+    cells = [
+        f'"Yes, ""please""\n{forged}\nbye"',
+        f'"Yes, \\"please\\"\n{forged}\nbye"',
+        f' "Yes, please\n{forged}\nbye"',
+        f'"Yes" please\n{forged}\nbye"',
+        f'"{large}"',
+    ]
+    for n, cell in enumerate(cells):
+        row = give(n).replace("Yes please", cell)
+        _, told = await load(maywe, tmp_path, withdraw(9), row, withdraw(8), name=f"{n}.csv")
+        assert told.pop(2) in ("created", "unchanged")
+        after = 3 + row.count("\n") + 1
+        assert told.pop(after) in ("created", "unchanged"), cell[:50]
+        assert all(result.startswith("refused: ") for result in told.values()), (cell[:50], told)
+        assert told
+        assert (await maywe.ask(ada(9), **OFFERS))["decision"] is False
+
+
+async def test_no_row_is_swallowed_by_quotes_left_open(maywe: Maywe, tmp_path: Path) -> None:
+    """One that opens a cell and one that ends it, on rows that have nothing to do with each other."""
+    opened, closed = give(1).replace("Yes please", '"Yes please'), withdraw(3) + '7"'
+    for n, between in enumerate(([withdraw(2)], [])):
+        done, told = await load(maywe, tmp_path, opened, *between, closed, withdraw(4), name=f"{n}.csv")
+        assert done.exit_code == 1
+        assert "one of them is a row in itself" in told[2]
+        assert set(told) == {2, 4 + len(between)}
 
 
 async def test_a_quote_left_open_spoils_no_other_line(maywe: Maywe, tmp_path: Path) -> None:
-    """Wherever in the line, and whatever quotes stand in lines after it."""
-    lines = [
-        withdraw(1) + '"open',
-        give(2).replace("Yes please", '"Yes, please"'),
-        withdraw(3).replace("offers", '"offers'),
-        give(4).replace("Yes please", '"Yes,\nplease"'),
-        withdraw(5) + '"',
-        withdraw(6),
-    ]
-    _, told = await load(maywe, tmp_path, *lines)
-    assert {n for n, result in told.items() if result == "created"} == {3, 5, 8}
-    assert {n for n, result in told.items() if "a quote left open" in result} == {2, 4, 7}
+    """Whatever quotes stand in lines after it, as long as they are in order; else those between may stand in a cell."""
+    quoted = give(2).replace("Yes please", '"Yes, please"')
+    _, told = await load(maywe, tmp_path, withdraw(1) + '"open', quoted, withdraw(3), "email,few")
+    assert {n for n, result in told.items() if result == "created"} == {3, 4}
+    assert "a quote left open" in told[2]
+    lines = [withdraw(1) + '"open', quoted, withdraw(3).replace("offers", '"offers'), withdraw(4)]
+    _, told = await load(maywe, tmp_path, *lines, name="two.csv")
+    assert {n for n, result in told.items() if result == "created"} == {5}
+    assert "a quote on line 2 is not in order" in told[3]
 
 
 @pytest.mark.parametrize(
@@ -267,7 +286,7 @@ async def test_a_file_whose_columns_cannot_be_read_lets_nothing_in(
     ("header", "expected"),
     [
         ("type,id,choice,occurred_at,purpose,purpose", "doubled: purpose"),
-        ("type,id,choice,occurred_at,purpos", "unknown: purpos"),
+        ("type,id,choice,occurred_at,purpos", "unknown: column 5"),
         ("type,id,purpose", "missing: choice, occurred_at"),
     ],
 )
@@ -278,6 +297,13 @@ async def test_columns_that_are_not_clear_let_nothing_in(
     assert done.exit_code == 1
     assert expected in done.output
     assert (await maywe.http.post("/v1/subjects/find", json=ada(1))).status_code == 404
+
+
+async def test_a_file_without_columns_is_not_shown(maywe: Maywe, tmp_path: Path) -> None:
+    """What stands in their place may be about a person."""
+    done, _ = await load(maywe, tmp_path, withdraw(2), header=withdraw(1).replace("p1@example.com", "alice"))
+    assert "unknown: column 1, column 2" in done.output
+    assert "alice" not in done.output
 
 
 async def test_a_dry_run_tells_and_keeps_nothing(maywe: Maywe, tmp_path: Path) -> None:
@@ -313,8 +339,10 @@ async def test_results_of_an_import_that_this_database_does_not_hold_are_not_bel
             assert done.exit_code == 1
             assert "another database" in done.output
             assert (tmp_path / "people.csv.results.csv").read_bytes() == kept
-            done, told = await load(other, tmp_path, give(1), withdraw(2), name=f"{name}.csv")
-            assert (done.exit_code, told) == (0, {2: "created", 3: "created"})
+            done, told = await load(other, tmp_path, give(1), withdraw(2), withdraw(3), name=f"{name}.csv")
+            assert (done.exit_code, told) == (0, {2: "created", 3: "created", 4: "created"})
+            done, _ = await load(other, tmp_path, give(1), withdraw(2))
+            assert done.exit_code == 1, "its chain is as long by now, and another"
 
 
 async def test_what_a_dry_run_told_is_not_taken_for_done(maywe: Maywe, tmp_path: Path) -> None:
@@ -341,6 +369,17 @@ async def test_results_replace_no_file_that_is_none_of_results(maywe: Maywe, tmp
     before = source.read_bytes()
     done = await command_here(maywe.url, "import", str(source), *more, "--results", str(source))
     assert (done.exit_code, source.read_bytes()) == (1, before)
+
+
+async def test_results_that_cannot_be_opened_are_said_plainly(maywe: Maywe, tmp_path: Path) -> None:
+    (tmp_path / "dangling").symlink_to(tmp_path / "none" / "there")
+    for name in ("none/there", "dangling"):
+        done, _ = await load(maywe, tmp_path, withdraw(1), more=["--results", str(tmp_path / name)])
+        assert done.exit_code == 1
+        assert str(tmp_path / name) in done.output
+    (tmp_path / "people.csv.dry-run.csv").write_text("mine")
+    done, _ = await load(maywe, tmp_path, withdraw(1), more=["--dry-run"])
+    assert (done.exit_code, (tmp_path / "people.csv.dry-run.csv").read_text()) == (1, "mine")
 
 
 async def test_a_second_run_does_nothing(maywe: Maywe, tmp_path: Path) -> None:

@@ -39,3 +39,22 @@ def test_what_was_written_as_one_row_is_read_as_one(
     assert [record.reached for record in read] == [sum(map(len, rows[: n + 1])) for n in range(len(rows))]
     for record, row in zip(read, rows, strict=True):
         assert record.octets == row.rstrip(b"\r\n") or (record.octets is None and len(row) > limit)
+        assert record.within is None
+
+
+class Counted(io.BytesIO):
+    """Knows how many lines were read of it."""
+
+    count = 0
+
+    def readline(self, size: int | None = -1, /) -> bytes:
+        self.count += 1
+        return super().readline(size)
+
+
+@pytest.mark.parametrize("line", ['a","c', 'a,"b', 'a"', '","', '",","', ',"', '"', '""', 'a""b', '"a",b'])
+@pytest.mark.parametrize("first", ["", 'x,"\n', 'x"\n'])
+def test_each_line_is_read_some_times_however_many_there_are(first: str, line: str) -> None:
+    opened = Counted((first + f"{line}\n" * 500).encode())
+    assert sum(record.last - record.first + 1 for record in read_records(opened, is_csv=True)) >= 500
+    assert opened.count < 5 * 500

@@ -1,5 +1,5 @@
-"""How long the tests search that could search for ever. `make test` is quick; `make test-thorough` searches longer,
-with the same assertions."""
+"""How long the tests search that could search for ever. `make test` is quick; `make test-thorough` and `make
+test-attacks` search longer, with the same assertions."""
 
 import os
 from typing import TypeVar

@@ -77,4 +77,7 @@ class Statement(Scenario):
         script = PROJECT / body["path"]
         assert os.access(script, os.X_OK)
         assert body["runs"] in script.read_text(encoding="utf-8").splitlines()
-        await anyio.run_process([*body["runs"].split(), "--dry-run"], cwd=PROJECT)
+        dry = await anyio.run_process([*body["runs"].split(), "--dry-run"], cwd=PROJECT)
+        paths = [word for word in dry.stdout.decode().split() if word.startswith("tests/")]
+        assert paths
+        assert all((PROJECT / path).exists() for path in paths)

@@ -11,6 +11,7 @@ import pytest
 
 from app import publishing
 from app.storage import ledger
+from app.sweeping import sweep
 from tests.harness.service import Maywe, command_here
 
 ADA = {"type": "email", "id": "ada@example.com"}
@@ -189,6 +190,20 @@ async def test_what_was_published_by_then_is_told_by_the_ledger_and_by_no_clock(
     await publish("next", "Renamed", "2026-01-02T00:00:00Z")
     for shown in (kept, refusal):
         assert await verify(maywe, tmp_path, shown) == ""
+
+
+async def test_a_receipt_of_what_time_ended_holds(maywe: Maywe, tmp_path: Path) -> None:
+    sale = {"fact": "sale", "reference": "order-1", "opt_out_offered": True, "own_similar_products": True}
+    informed = {"fact": "informed", "notice": "conformance-1"}
+    await maywe.establish(ADA, *({**fact, "occurred_at": "2020-05-01T10:00:00Z"} for fact in (sale, informed)))
+    await maywe.choose(ADA, GIVE, notice="conformance-1")
+    while await sweep(maywe.store, datetime.now(UTC) + timedelta(days=1000)):
+        pass
+    told = (await maywe.http.get(f"/v1/subjects/{await maywe.find(ADA)}/events")).json()["events"]
+    assert {"consent.expired", "evidence.expired"} <= {event["type"] for event in told}
+    assert {"evidence": "sale"} in [event["details"] for event in told if event["type"] == "evidence.expired"]
+    for event in told:
+        assert await verify(maywe, tmp_path, await receipt(maywe, event["event_id"])) == "", event["type"]
 
 
 async def test_evidence_can_be_neither_left_out_nor_invented(german: Maywe, tmp_path: Path) -> None:
