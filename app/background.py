@@ -20,13 +20,14 @@ _log = get_logger("maywe.background")
 @contextlib.asynccontextmanager
 async def kept_up(*work: Work) -> AsyncGenerator[None]:
     """Do some endless work until the block ends. It belongs to no request, so it logs under none."""
-    tasks = [asyncio.create_task(_keep_up(one), context=contextvars.Context()) for one in work]
+    tasks = {asyncio.create_task(_keep_up(one), context=contextvars.Context()) for one in work}
     try:
         yield
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        while tasks:  # a driver that is cancelled while it rolls back may raise an error of its own, as if it were not
+            for task in tasks:
+                task.cancel()
+            _, tasks = await asyncio.wait(tasks, timeout=_AGAIN)
 
 
 async def _keep_up(work: Work) -> None:
