@@ -12,6 +12,7 @@ import uuid
 import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
+from functools import cached_property
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
@@ -122,8 +123,11 @@ class Databases:
                 time.sleep(0.01)
 
     def _execute(self, statement: str) -> None:
-        with psycopg.connect(self.server, autocommit=True) as connection:
-            connection.execute(statement)  # type: ignore[arg-type]
+        self._administrator.execute(statement)  # type: ignore[arg-type]
+
+    @cached_property
+    def _administrator(self) -> psycopg.Connection:
+        return self._opened.enter_context(psycopg.connect(self.server, autocommit=True))
 
     def drop(self, url: str) -> None:
         """Remove a database that was made here."""

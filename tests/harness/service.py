@@ -7,6 +7,7 @@ import signal
 import socket
 import ssl
 import subprocess
+import sys
 import tempfile
 import time
 import urllib.request
@@ -30,6 +31,7 @@ from app.storage.store import Store
 from tests.harness.processes import Forked, Process, Started
 
 NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # for loopback: to read whom else to trust takes httpx 20 ms a client
+sys.modules.setdefault("sniffio", None)  # type: ignore[arg-type]  # absent: httpx would look for it with each request
 SECRET = base64.b64encode(b"a secret key for tests, 32 bytes").decode()
 
 
