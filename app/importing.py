@@ -7,11 +7,13 @@ from typing import NamedTuple
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.addressing import Address, Subject, address_of
+from app.decision.catalogue import Timeline
 from app.decision.fold import repeated
+from app.decision.history import History
 from app.decision.model import State
 from app.decision.refusal import Fault, Invalid
 from app.judging import Choice, Fact, faults_of_choices, faults_of_facts
-from app.recording import Circumstances, event_of, instant_of, record_choice, record_fact
+from app.recording import Circumstances, event_of, record_choice, record_fact
 from app.storage.store import Store
 from app.writing import Unit
 
@@ -59,9 +61,11 @@ async def import_rows(
 
 
 async def _record(row: Row, state: State, unit: Unit) -> str:
-    at = instant_of(row.how.occurred_at, unit.now, "/occurred_at")
+    at = row.how.occurred_at
     assert at is not None, "a row says when"
     if isinstance(row.said, Fact):
+        if _ends_a_childhood(row.said, at, state, unit.timeline):
+            return "refused: fact: An import says of no child that they are none, or may consent now."
         recorded = await record_fact(unit, state, row.said, at, row.how)
         return CREATED if recorded.effective else UNCHANGED
     event = event_of(row.said, state, at, row.how)
@@ -71,18 +75,30 @@ async def _record(row: Row, state: State, unit: Unit) -> str:
     return CREATED
 
 
+def _ends_a_childhood(fact: Fact, at: datetime, state: State, timeline: Timeline) -> bool:
+    """Whether a fact takes back some of the protection that the one on file before it gives (Art. 8)."""
+    if fact.fact != "child" or fact.until is None:
+        return False
+    known = History(state, timeline, None).child
+    if known is None or known.until is None or at <= known.at:
+        return False
+    return fact.until < known.until or fact.holds > known.holds
+
+
 def faults_told(invalid: Invalid) -> str:
     """Why a row cannot be recorded."""
     return "; ".join(f"{fault.pointer}: {fault.detail}".lstrip("/: ") for fault in invalid.faults)
 
 
 def _judge(row: Row, unit: Unit) -> Address | Invalid:
+    at = row.how.occurred_at or unit.now
+    if at > unit.now:  # not the moment's leeway of other doors: a row is the same however often it is imported
+        return Invalid(Fault("/occurred_at", "event-in-future", "This has not happened yet."))
     try:
-        at = instant_of(row.how.occurred_at, unit.now, "/occurred_at")
         address = address_of(row.subject, unit.catalogue, unit.store.secrets)
     except Invalid as invalid:
         return invalid
-    faults = _faults_of(row, at or unit.now, unit)
+    faults = _faults_of(row, at, unit)
     return Invalid(*_in_row(faults)) if faults else address
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.commands.results import OtherImport, Results, are_results
+from app.commands.results import InUse, OtherImport, Results, are_results
 from app.commands.rows import Line, WrongHeader, read_rows
 from app.commands.working import said_plainly, with_store
 from app.importing import RolledBack, Row, import_rows
@@ -34,6 +34,8 @@ def import_file(file: Path, results: Path | None, *, dry_run: bool) -> None:
     """Record choices from FILE: a row per record of CSV (RFC 4180), or per line of JSON (.ndjson).
 
     Interrupted, and started again with the same file, it goes on where it was. Exit status 1 if any row was refused."""
+    if not file.is_file():
+        raise click.ClickException(f"{file} is no regular file: an import reads it more than once")
     suffix = ".dry-run.csv" if dry_run else ".results.csv"
     kept = results or file.with_name(file.name + suffix)
     try:
@@ -52,6 +54,8 @@ def import_file(file: Path, results: Path | None, *, dry_run: bool) -> None:
     except OtherImport:
         what = "another file, an import into another database, rows that this one lost, or a dry run"
         raise click.ClickException(f"{kept} tells of {what}: move it away, or name another with --results") from None
+    except InUse:
+        raise click.ClickException(f"another import is writing {kept}: wait for it, or name another file") from None
     except WrongHeader as error:
         raise click.ClickException(str(error)) from None
     counts = ", ".join(f"{told.counts[kind]} {kind}" for kind in ("created", "unchanged", "refused"))

@@ -21,33 +21,46 @@ class Record(NamedTuple):
 
 
 class _Line(NamedTuple):
-    """A line with its end, None if it is too long, and whether a cell's quote is open after it: if none was before, and
-    if one was."""
+    """A line with its end, None if it is too long, and for each way to begin it, whether a cell's quote is open after
+    it; None where quotes on it are not in order."""
 
     length: int
     octets: bytes | None
-    alone: bool | None
-    inside: bool | None
+    ends: tuple[bool | None, ...]
+
+
+class _Begin(NamedTuple):
+    """Whether a line begins within a cell, and whether there may be spaces around the quotes of one."""
+
+    is_open: bool
+    is_loose: bool = False
+
+
+_ROW, _CELL = (_Begin(is_open=False),), (_Begin(is_open=True),)
+_AGAIN: tuple[bool | None, bool | None] = False, True
+_EITHER = _Begin(is_open=False, is_loose=True), _Begin(is_open=True, is_loose=True)
 
 
 def read_records(opened: BinaryIO, *, is_csv: bool) -> Iterator[Record]:
     """Every record of a file that is read from its beginning."""
-    reached = last = doubted = 0
+    reached = len(_BOM) if opened.read(len(_BOM)) == _BOM else 0
+    opened.seek(reached)
+    last = doubted = 0
     within = None
-    lines = _lines(opened, is_csv=is_csv)
+    lines = _lines(opened, _ROW if is_csv else ())
     for line in lines:
         first = last = last + 1
         reached += line.length
         octets = _longer(bytearray(), line.octets)
         doubt = within if first <= doubted else None
-        if is_csv and line.alone is not False:
-            rest, doubtful = _look_ahead(opened, is_open=line.alone is True)
+        if doubt is None and line.ends not in ((), (False,)):
+            rest, doubtful = _look_ahead(opened, is_open=line.ends == (True,))
             for more in islice(lines, rest):
                 last, reached = last + 1, reached + more.length
                 octets = _longer(octets, more.octets)
             doubt = None if rest else first
             within, doubted = first, last + doubtful
-        yield Record(first, last, reached, None if octets is None else _stripped(bytes(octets), first), doubt)
+        yield Record(first, last, reached, None if octets is None else bytes(octets).rstrip(b"\r\n"), doubt)
 
 
 def _longer(octets: bytearray | None, more: bytes | None) -> bytearray | None:
@@ -57,61 +70,84 @@ def _longer(octets: bytearray | None, more: bytes | None) -> bytearray | None:
     return octets
 
 
-def _stripped(octets: bytes, first: int) -> bytes:
-    return (octets.removeprefix(_BOM) if first == 1 else octets).rstrip(b"\r\n")
-
-
 def _look_ahead(opened: BinaryIO, *, is_open: bool) -> tuple[int, int]:
     """After a line whose quotes are not in order: how many lines more its open cell has; else how many may stand within
-    a cell, since a line comes after them whose quotes are not in order either, as in one that ends a cell they are not.
-    If none comes, a quote was left open by mistake, and spoils only its own line."""
+    a cell."""
     here = opened.tell()
-    rest, doubtful = 0, None
-    for n, line in enumerate(_lines(opened), start=1):
-        if is_open and line.inside is False:
-            rest, doubtful = n, 0
-            break
-        is_open = is_open and line.inside is True
-        if doubtful is None and line.alone is not False:
-            doubtful = n - 1
-        if doubtful is not None and not is_open:
-            break
+    rest = _rest(opened) if is_open else 0
     opened.seek(here)
-    return rest, doubtful or 0
+    doubtful = 0 if rest else _doubtful(opened)
+    opened.seek(here)
+    return rest, doubtful
 
 
-def _lines(opened: BinaryIO, *, is_csv: bool = True) -> Iterator[_Line]:
+def _rest(opened: BinaryIO) -> int:
+    """How many lines an open cell has more; 0 if it does not end."""
+    for n, line in enumerate(_lines(opened, _CELL), start=1):
+        if line.ends != (True,):
+            return n if line.ends == (False,) else 0
+    return 0
+
+
+def _doubtful(opened: BinaryIO) -> int:
+    """How many lines may stand within a cell, where nobody knows whether the first does. It is read both ways, until in
+    one of them a quote is not in order, or the file ends within a cell: then the other is right. Where neither is in
+    order, nobody knows again."""
+    n = doubtful = 0
+    as_row, as_cell = _AGAIN
+    for n, line in enumerate(_lines(opened, _EITHER), start=1):
+        as_row = None if as_row is None else line.ends[as_row]
+        as_cell = None if as_cell is None else line.ends[as_cell]
+        if as_cell is None and as_row is not None:
+            return doubtful
+        if as_cell is None:
+            doubtful = n
+            as_row, as_cell = _AGAIN
+        elif as_row is None and not as_cell:
+            return n
+    return doubtful if as_row is False else n
+
+
+def _lines(opened: BinaryIO, begins: tuple[_Begin, ...]) -> Iterator[_Line]:
+    begun = _Line(0, b"", tuple(begin.is_open for begin in begins))
     while piece := _piece(opened):
-        line = _continued(_Line(0, b"", alone=False, inside=True), piece, is_csv=is_csv)
+        line = _continued(begun, piece, begins)
         while not piece.endswith(b"\n") and (piece := _piece(opened)):
-            line = _continued(line, piece, is_csv=is_csv)._replace(octets=None)
+            line = _continued(line, piece, begins)._replace(octets=None)
         yield line
 
 
-def _continued(line: _Line, piece: bytes, *, is_csv: bool) -> _Line:
-    length = line.length + len(piece)
-    if not is_csv or b'"' not in piece:
-        return line._replace(length=length, octets=piece)
-    return _Line(length, piece, _is_open_after(piece, line.alone), _is_open_after(piece, line.inside))
+def _continued(line: _Line, piece: bytes, begins: tuple[_Begin, ...]) -> _Line:
+    length, ends = line.length + len(piece), line.ends
+    if b'"' in piece:
+        ends = tuple(
+            _is_open_after(piece, end, is_loose=begin.is_loose) for end, begin in zip(ends, begins, strict=True)
+        )
+    return _Line(length, piece, ends)
 
 
 def _piece(opened: BinaryIO) -> bytes:
-    """A line, or a part of one that is too long; no pair of quotes is torn apart."""
+    """A line, or a part of one that is too long; no pair of quotes is torn apart, nor a quote from a backslash."""
     piece = opened.readline(LIMIT)
-    quotes = len(piece) - len(piece.rstrip(b'"'))
-    if len(piece) == LIMIT and quotes % 2:
-        opened.seek(-1, os.SEEK_CUR)
-        return piece[:-1]
-    return piece
+    if len(piece) < LIMIT:
+        return piece
+    before = piece.rstrip(b'"')
+    quotes = len(piece) - len(before)
+    torn = quotes % 2 + (quotes < 2 and before.endswith(b"\\"))
+    opened.seek(-torn, os.SEEK_CUR)
+    return piece[: len(piece) - torn]
 
 
-def _is_open_after(octets: bytes, is_open: bool | None) -> bool | None:
+def _is_open_after(octets: bytes, is_open: bool | None, *, is_loose: bool) -> bool | None:
     """Whether a cell's quote is open after more of a line; None once a quote stands where RFC 4180 has none: within a
-    cell without quotes, or before anything else than a comma or the end of the line in one with quotes."""
-    if is_open is None:
+    cell without quotes, or before anything else than a comma or the end of the line in one with quotes. Nor is one
+    after a backslash in order: some writers escape it so."""
+    if is_open is None or b'\\"' in octets:
         return None
     before, *parts = octets.replace(b'""', b"").split(b'"')  # of two quotes in a row, none opens or closes a cell
     for part in parts:
+        if is_loose:
+            before, part = before.rstrip(b" \t"), part.lstrip(b" \t")
         in_order = not part or part.startswith((b",", b"\r", b"\n")) if is_open else not before or before.endswith(b",")
         if not in_order:
             return None

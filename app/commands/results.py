@@ -1,8 +1,10 @@
 """What became of each row of an import, in a file beside it: written once a row is committed, and so the place from
 which an interrupted import goes on."""
 
+import fcntl
 import hashlib
 import os
+import re
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -10,7 +12,9 @@ from pathlib import Path
 from app.storage.ledger import Link
 
 _HEADER = "line,result"
+_FIRST = re.compile(rb"# ([0-9a-f]{64}) (-?[0-9]{19,20}) ([0-9a-f]{64})\n")
 _FIRST_LIMIT = 256  # octets of the first line
+_LAST = 2**63 - 1  # position of a ledger
 
 
 class OtherImport(Exception):
@@ -18,19 +22,27 @@ class OtherImport(Exception):
     does not hold, or of a dry run; or they are no results."""
 
 
+class InUse(Exception):
+    """Another import is writing these results."""
+
+
 class Results:
     """The results of one file. Each line is `number,result`; the first two name the file with the link of the chain at
     which the last of them were on file, and the columns."""
 
     def __init__(self, path: Path, source: Path) -> None:
-        """Open, without regard to a line that was written half. Raises OtherImport, or OSError."""
+        """Open, without regard to a line that was written half. Raises OtherImport, InUse, or OSError."""
         self.counts: Counter[str] = Counter()
         self.done = 0
         self.link: Link | None = None
         self._source = _fingerprint(source)
         self._file = path.open("r+b" if path.exists() else "x+b")
         try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             self._end = self._read()
+        except BlockingIOError:
+            self._file.close()
+            raise InUse from None
         except ValueError:
             self._file.close()
             raise OtherImport from None
@@ -39,7 +51,7 @@ class Results:
         first = self._file.readline(_FIRST_LIMIT)
         if not first:
             return 0
-        self.link = self._link_of(first.decode())
+        self.link = self._link_of(first)
         whole = len(first)
         for n, line in enumerate(self._file):
             if not line.endswith(b"\n"):
@@ -51,11 +63,11 @@ class Results:
                 self.counts[kind_of(result)] += 1
         return whole
 
-    def _link_of(self, first: str) -> Link:
-        _, source, position, digest = first.split()
-        if source != self._source or not first.endswith("\n"):
+    def _link_of(self, first: bytes) -> Link:
+        found = _FIRST.fullmatch(first)
+        if found is None or found[1].decode() != self._source or int(found[2]) > _LAST:
             raise ValueError("of another file")
-        return Link(int(position), bytes.fromhex(digest))
+        return Link(int(found[2]), bytes.fromhex(found[3].decode()))
 
     def add(self, results: Iterable[tuple[int, str]], link: Link) -> None:
         """Keep the results of rows that are committed, on disk; the link is the last of the chain then."""
@@ -85,7 +97,7 @@ def are_results(path: Path) -> bool:
     if not path.is_file():
         return False
     with path.open("rb") as opened:
-        return opened.read(2) == b"# "
+        return _FIRST.fullmatch(opened.readline(_FIRST_LIMIT)) is not None
 
 
 def _quoted(text: str) -> str:

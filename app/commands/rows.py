@@ -1,6 +1,8 @@
 """Rows of a file to import, read one by one: whatever is wrong with one spoils no other."""
 
 import csv
+import io
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -80,6 +82,12 @@ def read_rows(file: Path) -> Iterator[Line]:
                 yield Line(record.first, record.reached, _row(record, columns))
 
 
+def is_taken(octets: bytes, columns: list[str] | None) -> bool:
+    """Whether what was written as one row, in CSV of some columns or as JSON, is read as one."""
+    records = list(read_records(io.BytesIO(octets), is_csv=columns is not None))
+    return len(records) == 1 and isinstance(_row(records[0], columns), Row)
+
+
 def _header(first: Record | None) -> list[str]:
     try:
         columns = _columns(first.octets if first is not None else b"")
@@ -109,7 +117,7 @@ def _row(record: Record, columns: list[str] | None) -> Row | str:
         return _refused(record, row)
     if record.within is not None:
         return _refused(record, f"a quote on line {record.within} is not in order, and this may stand within its cell")
-    if any(_is_row(line, columns) for line in record.octets.split(b"\n")[1:]):
+    if any(_is_row(line, columns) for line in re.split(rb"[\r\n]+", record.octets)[1:]):
         return _refused(record, "one of them is a row in itself: is a quote left open?")
     return row
 

@@ -3,6 +3,7 @@
 import itertools
 import json
 import os
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -104,7 +105,9 @@ async def test_a_file_that_is_there_is_not_replaced(maywe: Maywe, tmp_path: Path
     assert "is there already" in done.output
 
 
-async def test_killed_and_started_again_it_goes_on(maywe: Maywe, tmp_path: Path) -> None:
+async def test_killed_and_started_again_it_goes_on(
+    maywe: Maywe, databases: Databases, engine: str, shop: dict[str, Any], tmp_path: Path
+) -> None:
     many = tmp_path / "many.csv"
     lines = [f"customer,c-{n},offers,withdraw,2026-11-02T10:00:00Z" for n in range(1200)]
     many.write_text("\n".join(["type,id,purpose,choice,occurred_at", *lines]))
@@ -114,17 +117,66 @@ async def test_killed_and_started_again_it_goes_on(maywe: Maywe, tmp_path: Path)
     arguments = ("export", str(file))
     process = Forked(arguments, environment(maywe.url), stdout=tmp_path / "out", stderr=tmp_path / "err")
     assert await anyio.to_thread.run_sync(_kill_once_there_is, place, process) == -signal.SIGKILL
-    assert 0 < json.loads(place.read_bytes())["identifiers"] < 1200
+    assert 0 < done_of(place) < 1200
     with (tmp_path / ".some.ndjson.part").open("ab") as half:
         half.write(b'{"type": "custo')  # written, but not yet among what is done
+    for left in (".part", ".place"):
+        shutil.copy(tmp_path / f".some.ndjson{left}", tmp_path / f".other.ndjson{left}")
     await export(maywe, file)
     assert rows(file) == rows(whole)
     assert len(rows(file)) == 1200
+    async with in_process(databases.make(engine)) as other:  # what was read from one goes on in no other
+        await other.publish(shop)
+        await other.choose(ADA, {**OFFERS, "choice": "withdraw"})
+        assert "1 rows under 1 identifiers" in await export(other, tmp_path / "other.ndjson")
+    assert [row["id"] for row in rows(tmp_path / "other.ndjson")] == [ADA["id"]]
     assert not [name for name in os.listdir(tmp_path) if name.startswith(".")]
 
 
+async def test_what_is_in_the_way_is_said_and_stays(maywe: Maywe, tmp_path: Path) -> None:
+    mine = tmp_path / ".all.csv.part"
+    mine.write_text("mine")
+    for file in (tmp_path / "all.csv", tmp_path / "nowhere" / "all.csv"):
+        done = await command_here(maywe.url, "export", str(file))
+        assert (done.exit_code, mine.read_text()) == (1, "mine")
+        assert done.output.startswith(f"Error: {file.parent}"), done.output
+
+
+async def test_a_draft_that_lost_what_its_place_tells_of_is_begun_anew(maywe: Maywe, tmp_path: Path) -> None:
+    await maywe.choose(ADA, {**OFFERS, "choice": "withdraw"})
+    for place in ('{"after": "idn_", "octets": 9, "rows": 3}', '{"octets": -5}', "no JSON"):
+        (tmp_path / ".all.ndjson.place").write_text(place)
+        assert "1 rows under 1 identifiers" in await export(maywe, tmp_path / "all.ndjson")
+        assert [row["choice"] for row in rows(tmp_path / "all.ndjson")] == ["withdraw"]
+        (tmp_path / "all.ndjson").unlink()
+
+
+@pytest.mark.parametrize("form", ["ndjson", "csv"])
+async def test_no_choice_is_lost_over_its_wording(
+    maywe: Maywe, databases: Databases, engine: str, shop: dict[str, Any], tmp_path: Path, form: str
+) -> None:
+    row = f"email,eve@example.com,withdraw,offers,,email,,,,,2026-05-01T10:00:00Z{',' * 11}"  # in an export's columns
+    wordings = ["x" * 100_001, f"hello\n{row}\nbye", 'say \\"no\\"', "as it was shown"]
+    for n, wording in enumerate(wordings):
+        no = {"purpose": "improvement", "choice": "object"}
+        await maywe.choose({"type": "customer", "id": f"c-{n}"}, no, evidence={"wording": wording})
+    file = tmp_path / f"all.{form}"
+    left_out = {"ndjson": 1, "csv": 3}[form]
+    assert f"left out, as import takes no such wording: that of {left_out} rows" in await export(maywe, file)
+    async with in_process(databases.make(engine)) as other:
+        await other.publish(shop)
+        assert " 0 refused" in (await command_here(other.url, "import", str(file))).output
+        for n in range(len(wordings)):
+            assert (await other.ask({"type": "customer", "id": f"c-{n}"}, "improvement"))["reason"] == "objected"
+
+
+def done_of(place: Path) -> int:
+    """How many identifiers an export has written."""
+    return int(json.loads(place.read_bytes())["identifiers"]) if place.exists() else 0
+
+
 def _kill_once_there_is(file: Path, process: Forked) -> int:
-    while not file.exists():
+    while done_of(file) == 0:
         assert process.poll() is None
         time.sleep(0.001)
     os.kill(process.pid, signal.SIGKILL)

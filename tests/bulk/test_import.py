@@ -1,11 +1,12 @@
 """Import: rows of a file, each as if it came alone; what is wrong with one spoils no other."""
 
 import csv
+import fcntl
 import json
 import os
 import signal
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -170,6 +171,32 @@ async def test_an_import_lifts_nothing(maywe: Maywe, tmp_path: Path) -> None:
     assert (await maywe.ask(ada(1), "improvement"))["reason"] == "objected"
 
 
+async def test_an_import_lets_nobody_consent_who_was_too_young_to(maywe: Maywe, tmp_path: Path) -> None:
+    """A consent that a child gave would be one, were the child none: not by a row of an import (Art. 8)."""
+    await maywe.establish(ada(1), {"fact": "child", "until": "2035-01-01"})
+    await maywe.choose(ada(1), {**OFFERS, "choice": "give"}, notice="conformance-1")
+    assert (await maywe.ask(ada(1), **OFFERS))["reason"] == "child"
+    row, tomorrow = {**ada(1), "fact": "child", "occurred_at": datetime.now(UTC).isoformat()}, {"until": "2036-01-01"}
+    rows = [
+        {**row, "until": "2020-01-01"},
+        {**row, "until": "2035-01-01", "guardian_authorised": True},
+        {**row, **tomorrow},
+        {**row, **tomorrow},
+    ]
+    _, told = await load(maywe, tmp_path, *map(json.dumps, rows), name="children.ndjson", header=None)
+    assert ["refused" if told[n].startswith("refused: fact: ") else told[n] for n in (1, 2, 3, 4)] == [
+        *("refused", "refused", "created", "unchanged"),
+    ]
+    assert (await maywe.ask(ada(1), **OFFERS))["reason"] == "child"
+
+
+async def test_a_row_ahead_of_the_clock_is_refused(maywe: Maywe, tmp_path: Path) -> None:
+    """Recorded at the time of the import, it would be another choice whenever it is imported, also after a no."""
+    ahead = (datetime.now(UTC) + timedelta(seconds=50)).isoformat()
+    done, told = await load(maywe, tmp_path, give(1).replace(at(1), ahead))
+    assert (done.exit_code, told[2]) == (1, "refused: occurred_at: This has not happened yet.")
+
+
 async def test_an_opt_out_outlives_erasure_and_import(maywe: Maywe, tmp_path: Path) -> None:
     await maywe.choose(ada(1), {**OFFERS, "choice": "withdraw"}, occurred_at=at(10))
     await maywe.http.post(f"/v1/subjects/{await maywe.find(ada(1))}/erasure", json={})
@@ -226,6 +253,9 @@ async def test_what_stands_within_a_cell_is_no_row(maywe: Maywe, tmp_path: Path)
         f'"Yes, \\"please\\"\n{forged}\nbye"',
         f' "Yes, please\n{forged}\nbye"',
         f'"Yes" please\n{forged}\nbye"',
+        f'"Yes please\\"\n{forged}\nbye"',
+        f'"Yes please\\",\n{forged}\nbye"',
+        f'"Yes\n{forged}\nplease\\""',
         f'"{large}"',
     ]
     for n, cell in enumerate(cells):
@@ -237,6 +267,20 @@ async def test_what_stands_within_a_cell_is_no_row(maywe: Maywe, tmp_path: Path)
         assert all(result.startswith("refused: ") for result in told.values()), (cell[:50], told)
         assert told
         assert (await maywe.ask(ada(9), **OFFERS))["decision"] is False
+
+
+async def test_a_byte_order_mark_is_before_the_first_quote(maywe: Maywe, tmp_path: Path) -> None:
+    columns = b"\xef\xbb\xbf" + ",".join(f'"{column}"' for column in HEADER.split(",")).encode()
+    cell = give(2).replace("Yes please", '"Yes,\nplease"')
+    done, told = await load(maywe, tmp_path, columns, withdraw(1), cell, withdraw(3), header=None)
+    assert (done.exit_code, told) == (0, dict.fromkeys((2, 3, 5), "created"))
+
+
+async def test_no_row_is_swallowed_by_a_cell_with_other_ends_of_lines(maywe: Maywe, tmp_path: Path) -> None:
+    cell = give(1).replace("Yes please", f'"Yes please\r{withdraw(2)}\r{withdraw(3)}"')
+    done, told = await load(maywe, tmp_path, cell)
+    assert done.exit_code == 1
+    assert "one of them is a row in itself" in told[2]
 
 
 async def test_no_row_is_swallowed_by_quotes_left_open(maywe: Maywe, tmp_path: Path) -> None:
@@ -257,6 +301,9 @@ async def test_a_quote_left_open_spoils_no_other_line(maywe: Maywe, tmp_path: Pa
     assert "a quote left open" in told[2]
     lines = [withdraw(1) + '"open', quoted, withdraw(3).replace("offers", '"offers'), withdraw(4)]
     _, told = await load(maywe, tmp_path, *lines, name="two.csv")
+    assert {n for n, result in told.items() if result in ("created", "unchanged")} == {3, 5}
+    lines = [withdraw(1) + 'x"open', withdraw(5), withdraw(6) + '7"', withdraw(7)]
+    _, told = await load(maywe, tmp_path, *lines, name="three.csv")
     assert {n for n, result in told.items() if result == "created"} == {5}
     assert "a quote on line 2 is not in order" in told[3]
 
@@ -369,6 +416,41 @@ async def test_results_replace_no_file_that_is_none_of_results(maywe: Maywe, tmp
     before = source.read_bytes()
     done = await command_here(maywe.url, "import", str(source), *more, "--results", str(source))
     assert (done.exit_code, source.read_bytes()) == (1, before)
+
+
+async def test_results_of_a_dry_run_replace_nothing_but_such(maywe: Maywe, tmp_path: Path) -> None:
+    mine = tmp_path / "people.csv.dry-run.csv"
+    mine.write_text("# my notes on the dry run\nimportant\n")
+    done, _ = await load(maywe, tmp_path, withdraw(1), more=["--dry-run"])
+    assert (done.exit_code, mine.read_text()) == (1, "# my notes on the dry run\nimportant\n")
+
+
+async def test_results_that_another_import_is_writing_are_left_to_it(maywe: Maywe, tmp_path: Path) -> None:
+    await load(maywe, tmp_path, withdraw(1))
+    with (tmp_path / "people.csv.results.csv").open("r+b") as theirs:
+        fcntl.flock(theirs, fcntl.LOCK_EX)
+        done, told = await load(maywe, tmp_path, withdraw(1))
+    assert (done.exit_code, told) == (1, {2: "created"})
+    assert "another import is writing" in done.output
+
+
+async def test_results_that_tell_of_no_ledger_are_not_believed(maywe: Maywe, tmp_path: Path) -> None:
+    await load(maywe, tmp_path, withdraw(1))
+    kept = tmp_path / "people.csv.results.csv"
+    first, rest = kept.read_text().split("\n", 1)
+    source, digest = first.split()[1::2]
+    for position in ("9" * 20, "9" * 40, "x" * 20):
+        kept.write_text(f"# {source} {position} {digest}\n{rest}")
+        done, _ = await load(maywe, tmp_path, withdraw(1))
+        assert done.exit_code == 1
+        assert "move it away" in done.output
+
+
+async def test_what_can_be_read_once_only_is_no_file_to_import(maywe: Maywe, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "people.csv")
+    done = await command_here(maywe.url, "import", str(tmp_path / "people.csv"))
+    assert done.exit_code == 1
+    assert "no regular file" in done.output
 
 
 async def test_results_that_cannot_be_opened_are_said_plainly(maywe: Maywe, tmp_path: Path) -> None:
