@@ -1,5 +1,6 @@
 """Export: everybody's choices in force in the form that import takes, and what import makes of it again."""
 
+import base64
 import itertools
 import json
 import os
@@ -12,6 +13,7 @@ from typing import Any
 import anyio.to_thread
 import pytest
 
+from app.crypto import GENESIS
 from tests.harness.databases import Databases
 from tests.harness.people import IDENTIFIERS, People
 from tests.harness.processes import Forked
@@ -144,7 +146,8 @@ async def test_what_is_in_the_way_is_said_and_stays(maywe: Maywe, tmp_path: Path
 
 async def test_a_draft_that_lost_what_its_place_tells_of_is_begun_anew(maywe: Maywe, tmp_path: Path) -> None:
     await maywe.choose(ADA, {**OFFERS, "choice": "withdraw"})
-    for place in ('{"after": "idn_", "octets": 9, "rows": 3}', '{"octets": -5}', "no JSON"):
+    of_this_chain = json.dumps({"octets": 9, "rows": 3, "digest": base64.b64encode(GENESIS).decode()})
+    for place in (of_this_chain, '{"octets": 9, "rows": 3}', '{"octets": -5}', "no JSON"):
         (tmp_path / ".all.ndjson.place").write_text(place)
         assert "1 rows under 1 identifiers" in await export(maywe, tmp_path / "all.ndjson")
         assert [row["choice"] for row in rows(tmp_path / "all.ndjson")] == ["withdraw"]
