@@ -4,7 +4,6 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime
-from itertools import islice
 from pathlib import Path
 
 import click
@@ -18,7 +17,7 @@ from app.storage import ledger
 from app.storage.ledger import Link
 from app.storage.store import Store
 
-_CHUNK = 1000  # rows of one unit of work
+_CHUNK, _CHUNK_OCTETS = 1000, 4 * 1024**2  # rows of one unit of work; fewer where they are long
 _NOWHERE = Link(-1, bytes(32))  # in no chain
 
 
@@ -70,12 +69,24 @@ async def _import(
     async with store.database.read() as connection:
         if told.link and (dry_run or await ledger.digest_at(connection, told.link.position) != told.link.digest):
             raise OtherImport
-    while chunk := list(islice(lines, _CHUNK)):
+    for chunk in _chunks(lines):
         left = [line for line in chunk if line.number > told.done]
         if left:
             results, link = await _record(store, left, dry_run=dry_run)
             told.add(zip([line.number for line in left], results, strict=True), link)
         advance(chunk[-1].octets)
+
+
+def _chunks(lines: Iterator[Line]) -> Iterator[list[Line]]:
+    chunk: list[Line] = []
+    begun = 0
+    for line in lines:
+        chunk.append(line)
+        if len(chunk) == _CHUNK or line.octets - begun > _CHUNK_OCTETS:
+            yield chunk
+            chunk, begun = [], line.octets
+    if chunk:
+        yield chunk
 
 
 async def _record(store: Store, lines: list[Line], *, dry_run: bool) -> tuple[list[str], Link]:

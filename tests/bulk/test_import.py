@@ -509,6 +509,18 @@ def _interrupt(url: str, file: Path, kept: Path, by: signal.Signals) -> None:
     assert process.wait(30) != 0
 
 
+async def test_long_rows_are_recorded_in_smaller_units(maywe: Maywe, tmp_path: Path) -> None:
+    """Memory does not grow with what people were shown."""
+    rows = [give(n).replace("Yes please", "x" * 100_000) for n in range(50)]
+    done, _ = await load(maywe, tmp_path, *rows)
+    assert done.exit_code == 0
+    first, last = [(await history(maywe, ada(n)))[0]["recorded_at"] for n in (0, 49)]
+    assert first < last
+    await load(maywe, tmp_path, *(give(n) for n in range(50, 100)), name="short.csv")
+    first, last = [(await history(maywe, ada(n)))[0]["recorded_at"] for n in (50, 99)]
+    assert first == last
+
+
 async def test_the_feed_tells_of_imported_rows(maywe: Maywe, tmp_path: Path) -> None:
     await load(maywe, tmp_path, give(1), withdraw(2), withdraw(1, day=2), give(1, day=1))
     rows = (await maywe.http.get("/v1/changes")).json()["changes"]
