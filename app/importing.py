@@ -65,7 +65,7 @@ async def _record(row: Row, state: State, unit: Unit) -> str:
     assert at is not None, "a row says when"
     if isinstance(row.said, Fact):
         if _ends_a_childhood(row.said, at, state, unit.timeline):
-            return "refused: fact: An import says of no child that they are none, or may consent now."
+            return "refused: fact: An import takes back no protection of a child."
         recorded = await record_fact(unit, state, row.said, at, row.how)
         return CREATED if recorded.effective else UNCHANGED
     event = event_of(row.said, state, at, row.how)

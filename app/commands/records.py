@@ -37,7 +37,7 @@ class _Begin(NamedTuple):
 
 
 _ROW, _CELL = (_Begin(is_open=False),), (_Begin(is_open=True),)
-_AGAIN: tuple[bool | None, bool | None] = False, True
+_BOTH: tuple[bool | None, bool | None] = False, True  # within no cell, or within one
 _EITHER = _Begin(is_open=False, is_loose=True), _Begin(is_open=True, is_loose=True)
 
 
@@ -94,7 +94,7 @@ def _doubtful(opened: BinaryIO) -> int:
     one of them a quote is not in order, or the file ends within a cell: then the other is right. Where neither is in
     order, nobody knows again."""
     n = doubtful = 0
-    as_row, as_cell = _AGAIN
+    as_row, as_cell = _BOTH
     for n, line in enumerate(_lines(opened, _EITHER), start=1):
         as_row = None if as_row is None else line.ends[as_row]
         as_cell = None if as_cell is None else line.ends[as_cell]
@@ -102,7 +102,7 @@ def _doubtful(opened: BinaryIO) -> int:
             return doubtful
         if as_cell is None:
             doubtful = n
-            as_row, as_cell = _AGAIN
+            as_row, as_cell = _BOTH
         elif as_row is None and not as_cell:
             return n
     return doubtful if as_row is False else n
