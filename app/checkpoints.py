@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app import crypto
 from app.crypto import Secrets
+from app.documents import instant
 from app.storage import ledger
 from app.storage.ledger import Link, Verification
 
@@ -27,7 +28,7 @@ async def checkpoint(connection: AsyncConnection, secrets: Secrets, *, now: date
         "epoch": epoch,
         "position": head.position,
         "digest": head.digest.hex(),
-        "signed_at": now.isoformat(timespec="microseconds").replace("+00:00", "Z"),
+        "signed_at": instant(now, timespec="microseconds"),
         "kid": _key_id(key.public_key()),
     }
     return told | {"signature": _base64url(key.sign(crypto.canonical_json(told)))}

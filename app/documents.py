@@ -57,6 +57,11 @@ def written(document: object) -> str:
     return json.dumps(document, default=_plain, allow_nan=False)
 
 
+def instant(at: datetime, *, timespec: str = "auto") -> str:
+    """An instant in UTC as documents have it: RFC 3339 with Z."""
+    return at.astimezone(UTC).isoformat(timespec=timespec).replace("+00:00", "Z")
+
+
 def _plain(value: object) -> str:
     if isinstance(value, datetime):
         return (value if value.tzinfo else value.replace(tzinfo=UTC)).isoformat()

@@ -14,6 +14,7 @@ from app.decision.history import Hearing
 from app.decision.model import ALL_MARKETING, SCOPES, Event, Person
 from app.decision.present import present_of
 from app.decision.standing import standing
+from app.documents import instant
 from app.importing import LIFTING
 from app.storage import ledger, people, subjects
 from app.storage.ledger import Entry
@@ -122,7 +123,7 @@ def _row(holder: Holder, event: Event, entry: Entry | None, sealed: dict[str, An
         "purpose": event.purpose,
         "channel": event.channel,
         "notice": event.notice,
-        "occurred_at": event.at.isoformat().replace("+00:00", "Z"),
+        "occurred_at": instant(event.at),
         **told,
     }
 

@@ -11,6 +11,7 @@ from app.decision import fold
 from app.decision.catalogue import Timeline
 from app.decision.history import History
 from app.decision.model import SCOPES, State
+from app.documents import instant
 from app.storage import ledger, subjects
 from app.storage.ledger import Entry
 from app.storage.store import Store
@@ -50,7 +51,7 @@ class Listing:
             if start is not None and start > self._now:
                 details = {
                     "version": catalogue.version,
-                    "effective_from": start.isoformat(),
+                    "effective_from": instant(start),
                     "material_changes": list(catalogue.material_changes),
                 }
                 yield bare_row("catalogue.published", subject_id=None, details=details)

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from pydantic import ValidationError
@@ -15,12 +15,13 @@ from app.decision.difference import Difference, difference
 from app.decision.lint import Finding, lint, lint_change
 from app.decision.refusal import Conflicting, Fault, Invalid
 from app.decision.standing import standing
-from app.documents import written
+from app.documents import instant, written
 from app.storage import catalogue as shelf
 from app.storage import ledger, subjects
 from app.storage.catalogue import Published
 from app.storage.ledger import Entry
 from app.storage.store import DOCUMENT, Store, document_of
+from app.validation import sentence
 
 
 class Publication(NamedTuple):
@@ -48,7 +49,7 @@ def parse(document: dict[str, Any]) -> Catalogue:
 
 def _shape_fault(error: dict[str, Any]) -> Fault:
     pointer = "".join(f"/{str(part).replace('~', '~0').replace('/', '~1')}" for part in error["loc"])
-    return Fault(pointer, "shape", f"{error['msg']}.")
+    return Fault(pointer, "shape", sentence(error))
 
 
 def findings(catalogue: Catalogue, previous: Catalogue | None, types_in_use: set[str]) -> list[Finding]:
@@ -114,7 +115,7 @@ def content_digest(document: Mapping[str, object]) -> str:
 
 def _published(document: dict[str, Any], catalogue: Catalogue, serial: int, now: datetime) -> Published:
     start = catalogue.effective_from or now
-    text = written({**document, "effective_from": start.astimezone(UTC).isoformat().replace("+00:00", "Z")})
+    text = written({**document, "effective_from": instant(start)})
     return Published(serial, catalogue.version, content_digest(document), start, now, text)
 
 

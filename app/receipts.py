@@ -1,7 +1,6 @@
 """Receipts: what a person can be given as proof of what was recorded, and anyone can check against the chain."""
 
 import json
-from datetime import datetime
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -10,6 +9,7 @@ from app import crypto
 from app.decision.catalogue import Catalogue, Purpose, Timeline, Wording
 from app.decision.refusal import Unknown
 from app.describing import held
+from app.documents import instant
 from app.entries import digest_of_evidence
 from app.storage import ledger, subjects
 from app.storage.ledger import Entry, Place
@@ -72,8 +72,8 @@ def _told(entry: Entry, evidence: dict[str, Any] | None, timeline: Timeline) -> 
         "method": data.get("method"),
         "actor": data.get("actor"),
         "language": data.get("language"),
-        "occurred_at": _instant(entry.occurred_at),
-        "recorded_at": _instant(entry.recorded_at),
+        "occurred_at": instant(entry.occurred_at, timespec="microseconds"),
+        "recorded_at": instant(entry.recorded_at, timespec="microseconds"),
         "withdrawal": _withdrawal(agreed),
         "evidence": evidence,
     }
@@ -132,10 +132,6 @@ def _withdrawal(agreed: Catalogue) -> dict[str, Any]:
     }
 
 
-def _instant(at: datetime) -> str:
-    return at.isoformat(timespec="microseconds").replace("+00:00", "Z")
-
-
 async def fault_of_receipt(connection: AsyncConnection, store: Store, shown: dict[str, Any]) -> str | None:
     """What is wrong with a receipt, if anything: its words against the ledger's entry, the entry against the chain, and
     the chain from there on. That goes as well after the person was erased: the receipt brings the evidence."""
@@ -147,7 +143,7 @@ async def fault_of_receipt(connection: AsyncConnection, store: Store, shown: dic
     if fault is not None:
         return fault
     made = await _made(connection, store, place, shown.get("evidence"))
-    differing = sorted(name for name, _ in _members(made) ^ _members(shown))
+    differing = sorted({name for name, _ in _members(made) ^ _members(shown)})
     if differing:
         return f"it says something else than the ledger: {', '.join(differing)}"
     return (await ledger.verify(connection, after=place.before, through=[place.link])).fault

@@ -8,7 +8,7 @@ import secrets
 from collections.abc import Iterable, Mapping
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from psycopg import ProgrammingError
@@ -18,6 +18,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.destinations import Network
 from app.placing import drafted, place
+from app.validation import sentence
 
 _PREFIX = "MAYWE_"
 _MIN_KEY = 32  # octets
@@ -154,7 +155,8 @@ class Settings(BaseSettings):
     def key_bytes(self) -> tuple[bytes, list[bytes]]:
         """The current secret key and the previous ones, each of 32 octets or more.
 
-        Makes the key file of an embedded database if neither it nor MAYWE_SECRET_KEY is there. Raises SettingsError.
+        Makes the key file of an embedded database that is yet to be made, if neither it nor MAYWE_SECRET_KEY is there.
+        Raises SettingsError.
         """
         previous = [_decode(key.get_secret_value()) for key in self.previous_secret_keys]
         if self.secret_key is not None:
@@ -162,9 +164,12 @@ class Settings(BaseSettings):
         if not self.is_sqlite:
             raise SettingsError(f"MAYWE_SECRET_KEY: required on PostgreSQL; {_MAKE_ONE}")
         try:
-            if not self.key_file.exists():
+            if not (self.sqlite_path.exists() or self.key_file.exists()):  # in this order: others make the key first
                 _make_key_file(self.key_file)
             return _read_key_file(self.key_file), previous
+        except FileNotFoundError:
+            detail = f"{self.key_file} is missing, but {self.sqlite_path} is there"
+            raise SettingsError(f"{detail}: put it back, or set MAYWE_SECRET_KEY") from None
         except OSError as error:
             detail = f"{self.key_file} cannot be made or read ({error.strerror}); make it so, or set MAYWE_SECRET_KEY"
             raise SettingsError(detail) from None
@@ -179,7 +184,7 @@ def load_settings() -> Settings:
     try:
         settings = Settings()
     except ValidationError as error:
-        lines = [f"{_PREFIX}{str(e['loc'][0]).upper()}: {_sentence(e['msg'])}" for e in error.errors()]
+        lines = [f"{_PREFIX}{str(e['loc'][0]).upper()}: {_sentence(dict(e))}" for e in error.errors()]
         raise SettingsError("\n".join(dict.fromkeys(lines))) from None
     if settings.secret_key is not None or not settings.is_sqlite or settings.key_file.exists():
         settings.key_bytes()
@@ -195,8 +200,9 @@ def _check_postgres(url: str) -> None:
         raise ValueError(detail) from None
 
 
-def _sentence(message: str) -> str:
-    return message.removeprefix("Value error, ")
+def _sentence(error: dict[str, Any]) -> str:
+    own = error["type"] == "value_error"
+    return str(error["msg"]).removeprefix("Value error, ") if own else sentence(error)
 
 
 def _refuse_unknown(environment: Mapping[str, str]) -> None:

@@ -41,6 +41,8 @@ def make_embedded(settings: Settings, url: str, *, demo: bool) -> None:
     Killed while at it, it leaves no database, and the next start begins anew: there is never one without its catalogue
     or its key. Of two that start at once the second works on the database of the first.
     """
+    with said_plainly():
+        settings.key_bytes()  # before there is a database
     with drafted(settings.sqlite_path) as draft:
         key = _make(settings.model_copy(update={"database_url": f"sqlite:///{draft}"}), demo=demo)
         with said_plainly():

@@ -28,6 +28,7 @@ from app.decision.refusal import (
 )
 from app.storage.database import Unavailable
 from app.telemetry import get_logger
+from app.validation import OBJECT, SENTENCES, sentence
 
 _log = get_logger("maywe.problems")
 
@@ -158,44 +159,11 @@ def _unreadable(request: Request) -> JSONResponse:
 
 def faults_of(found: Iterable[dict[str, Any]], body: Any) -> list[Fault]:
     """Validation errors as faults: a JSON pointer into the body, or the name of the parameter; never a value."""
-    return [Fault(_pointer(e, body), _code(e["type"]), _sentence(e)) for e in found]
+    return [Fault(_pointer(e, body), _code(e["type"]), sentence(e)) for e in found]
 
 
 def _code(kind: str) -> str:
-    return "object-type" if _SENTENCES.get(kind) is _OBJECT else kind.replace("_", "-")
-
-
-_OBJECT = "This is an object."
-# Only these of the validator's own messages, and those of this project, are known to hold nothing that was sent.
-_SENTENCES = {
-    "missing": "This is required.",
-    "extra_forbidden": "There is no such field here.",
-    "string_type": "This is text.",
-    "string_unicode": "Text has no lone surrogates.",
-    "string_too_short": "This has {min_length} characters at least.",
-    "string_too_long": "This has {max_length} characters at most.",
-    "string_pattern_mismatch": "This has the form {pattern}",
-    "bool_type": "This is true or false.",
-    "list_type": "This is a list.",
-    "dict_type": _OBJECT,
-    "model_type": _OBJECT,
-    "model_attributes_type": _OBJECT,
-    "too_short": "This has {min_length} items at least.",
-    "too_long": "This has {max_length} items at most.",
-    "literal_error": "This is {expected}.",
-    "union_tag_invalid": "{discriminator} is one of {expected_tags}.",
-    "union_tag_not_found": "{discriminator} is required.",
-    "greater_than_equal": "This is {ge} at least.",
-    "less_than_equal": "This is {le} at most.",
-}
-
-
-def _sentence(error: dict[str, Any]) -> str:
-    kind = error["type"]
-    if "-" in kind:  # one of this project's own, whose messages are fixed
-        return str(error["msg"])
-    sentence = _SENTENCES.get(kind, "This is not what is taken here.")
-    return sentence.format_map(error.get("ctx", {}))
+    return "object-type" if SENTENCES.get(kind) is OBJECT else kind.replace("_", "-")
 
 
 def nameable(name: str) -> bool:

@@ -158,7 +158,7 @@ async def test_facts_are_told_without_a_word_of_their_text(maywe: Maywe) -> None
     facts = {row["type"]: row["details"] for row in rows}
     assert facts["fact.contract_started"] == facts["fact.contract_ended"]
     assert facts["fact.restriction_started"] == {"data_categories": ["email"]}
-    assert facts["fact.child"] == {"until": "2031-05-01T00:00:00+00:00", "guardian_authorised": True}
+    assert facts["fact.child"] == {"until": "2031-05-01T00:00:00Z", "guardian_authorised": True}
     assert {row["version"] for row in rows} == {None}
 
 

@@ -61,6 +61,7 @@ async def test_versions_that_are_yet_to_come_into_force_are_in_it(maywe: Maywe, 
     (row,), _ = await snapshot(maywe)
     told = next(row for row in (await follow(maywe.http))[0] if row["details"]["version"] == "later")
     assert (row["type"], row["details"]) == ("catalogue.published", told["details"])
+    assert told["details"]["effective_from"] == start.isoformat().replace("+00:00", "Z")
     assert (await snapshot(maywe, purpose="ads"))[0] == [row]
 
 

@@ -228,6 +228,20 @@ async def test_of_a_wrong_shape(stage: Stage, tmp_path: Path, changes: Changes, 
     assert (status, said) == (1, f"error    {pointer}  shape: {errors[0]['detail']}\n")
 
 
+@pytest.mark.parametrize(
+    ("changes", "detail"),
+    [
+        ({"/purposess": {}}, "There is no such field here."),
+        ({"/version": REMOVED}, "This is required."),
+        ({"/children": "maybe"}, "This is 'excluded' or 'guardian'."),
+        ({"/recipients/mailer/reviewed_on": "last May"}, "This is a date, such as 2026-11-01."),
+    ],
+)
+async def test_of_a_wrong_shape_in_words_of_its_own(stage: Stage, changes: Changes, detail: str) -> None:
+    answer = await stage.send("PUT", "/v1/catalogue", json=patched(changes))
+    assert [error["detail"] for error in answer.json()["errors"]] == [detail]
+
+
 async def test_every_finding_at_once(stage: Stage) -> None:
     document = patched({f"{NEWS}/retention": REMOVED, f"{NEWS}/recipients": ["x"], "/home": "UK"})
     answer = await stage.send("PUT", "/v1/catalogue", json=document)

@@ -213,6 +213,13 @@ def test_the_loser_of_a_race_takes_the_winners_key(tmp_path, monkeypatch):
     assert [path.name for path in tmp_path.iterdir()] == ["secret.key"]
 
 
+def test_a_key_file_that_was_lost_is_not_made_anew(tmp_path):
+    (tmp_path / "maywe.db").touch()
+    with pytest.raises(SettingsError, match=r"secret.key is missing, but .*maywe.db is there: put it back"):
+        Settings(database_url=f"sqlite:///{tmp_path}/maywe.db").key_bytes()
+    assert [path.name for path in tmp_path.iterdir()] == ["maywe.db"]
+
+
 @pytest.mark.parametrize("content", [b"", b"\n", b"c2hvcnQ=\n", b"\xff\xfe\x00", b"no base64 at all, and not short"])
 def test_a_key_file_that_holds_no_key_stops_the_start(tmp_path, monkeypatch, content):
     (tmp_path / "secret.key").write_bytes(content)
