@@ -11,13 +11,14 @@ from app.normalising import IdentifierError, normalise
 
 class Subject(NamedTuple):
     """A subject as a caller names it: by an identifier (type and id), or by its subject_id; or as a link does, by type
-    and `identifier_hash`. `pointer` is where the request names it."""
+    and `identifier_hash`. `pointer` is where the request names it: an object, or the id `alone`."""
 
     type: str | None = None
     id: str | None = None
     subject_id: str | None = None
     pointer: str = "/subject"
     hashed: bytes | None = None
+    alone: bool = False
 
     def __repr__(self) -> str:
         return "Subject(...)"  # an identifier is never shown by accident
@@ -56,7 +57,8 @@ def _normalised(subject: Subject, catalogue: Catalogue) -> str:
     try:
         return normalise(declared.normalise, subject.id)
     except IdentifierError as error:
-        raise Invalid(Fault(f"{subject.pointer}/id", "invalid-identifier", str(error))) from None
+        pointer = subject.pointer if subject.alone else f"{subject.pointer}/id"
+        raise Invalid(Fault(pointer, "invalid-identifier", str(error))) from None
 
 
 def identifier_type(name: str, catalogue: Catalogue, *, pointer: str) -> IdentifierType:

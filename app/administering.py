@@ -93,7 +93,19 @@ _SAMPLES: tuple[tuple[str, list[Choice], list[Fact]], ...] = (
         [Fact("contract_started", reference="order-1001", sealed={"reference": "order-1001"})],
     ),
     ("grace@example.com", [Choice("withdraw", "email_marketing", channel="email")], []),
-    ("alan@example.com", [Choice("object", scope="all_marketing")], [Fact("sale", reference="order-1002", holds=True)]),
+    (
+        "alan@example.com",
+        [Choice("object", scope="all_marketing")],
+        [
+            Fact(
+                "sale",
+                reference="order-1002",
+                holds=True,
+                flags={"opt_out_offered": True, "own_similar_products": True},
+                sealed={"reference": "order-1002"},
+            )
+        ],
+    ),
     ("edsger@example.com", [Choice("object", scope="automation")], [Fact("restriction_started")]),
 )
 

@@ -38,6 +38,9 @@ _ELSEWHERE = {  # where the other commands are
     "verify": "app.commands.proof:verify",
     "webhooks": "app.commands.webhooks:webhooks",
 }
+_NO_SAMPLES = """\
+No sample people were added: only a new embedded database gets them. A key for the one that is there:
+maywe keys create NAME --scope check --scope choices"""
 
 
 class _Group(click.Group):
@@ -76,6 +79,8 @@ def serve(host: str, port: int, workers: int, *, demo: bool) -> None:
     _require_free(host, port)
     if settings.is_sqlite and not settings.sqlite_path.exists():
         make_embedded(settings, f"http://{host}:{port}", demo=demo)
+    elif demo:
+        click.echo(_NO_SAMPLES, err=True)
     with_store(_nothing, settings)
     configure_logging(settings.log_level, settings.log_format)
     try:

@@ -35,7 +35,7 @@ class Destinations:
         except ValueError:
             return "This is no URL."
         if parts.scheme != "https" and not (parts.scheme == "http" and self._networks):
-            return "A webhook is sent to an https:// URL."
+            return "A webhook is sent to an https:// URL (http:// only within MAYWE_WEBHOOK_NETWORKS)."
         if not parts.hostname or "@" in parts.netloc or "#" in url:
             return "A URL has a host, no user and password, and no fragment."
         literal = _address(parts.hostname)

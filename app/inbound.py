@@ -87,7 +87,7 @@ def sender_of(number: str, catalogue: Catalogue) -> Subject:
     if type is None:
         detail = "The catalogue declares no identifier type with the channel sms."
         raise Invalid(Fault("/from", "unknown-identifier-type", detail))
-    return Subject(type, number, pointer="/from")
+    return Subject(type, number, pointer="/from", alone=True)
 
 
 async def receive_text(unit: Unit, sender: Subject, word: Word | None, how: Circumstances) -> Received:

@@ -333,7 +333,8 @@ def _look_ahead(drafts: Sequence[Draft]) -> None:
 
 def no_catalogue() -> NotReady:
     """Nothing can be asked or recorded before a catalogue is published."""
-    return NotReady("no-catalogue", "No catalogue is published yet: publish one with PUT /v1/catalogue.")
+    detail = "No catalogue is published yet: publish one with PUT /v1/catalogue or `maywe catalogue publish`."
+    return NotReady("no-catalogue", detail)
 
 
 def unknown_subject() -> Unknown:

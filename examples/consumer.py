@@ -4,7 +4,7 @@ It may be stopped and killed anywhere: what it did with a page and the cursor af
 feed says that its cursor no longer fits (409, 410), or that purposes have a new meaning, it begins anew from the
 snapshot.
 
-    MAYWE_URL=http://127.0.0.1:8000 MAYWE_KEY=mw_... python examples/consumer.py copy.db
+    FEED_URL=http://127.0.0.1:8000 FEED_KEY=mw_... python examples/consumer.py copy.db
 """
 
 import json
@@ -128,8 +128,8 @@ def step(feed: httpx.Client, copy: Copy) -> None:
 def main(path: str) -> None:
     """Keep in step for ever."""
     copy = Copy(path)
-    key = {"Authorization": f"Bearer {os.environ['MAYWE_KEY']}"}
-    with httpx.Client(base_url=os.environ["MAYWE_URL"], headers=key, timeout=WAIT + 10) as feed:
+    key = {"Authorization": f"Bearer {os.environ['FEED_KEY']}"}
+    with httpx.Client(base_url=os.environ["FEED_URL"], headers=key, timeout=WAIT + 10) as feed:
         while True:
             try:
                 step(feed, copy)
@@ -139,4 +139,6 @@ def main(path: str) -> None:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 2 or not os.environ.keys() >= {"FEED_URL", "FEED_KEY"}:
+        sys.exit(__doc__)
     main(sys.argv[1])

@@ -30,7 +30,7 @@ _NOWHERE = Link(-1, bytes(32))  # in no chain
 )
 @click.option("--dry-run", is_flag=True, help="Only say what would become of each row; keep nothing.")
 def import_file(file: Path, results: Path | None, *, dry_run: bool) -> None:
-    """Record choices from FILE: a row per record of CSV (RFC 4180), or per line of JSON (.ndjson).
+    """Record choices and facts from FILE: a row per record of CSV (RFC 4180), or per line of JSON (.ndjson).
 
     Interrupted, and started again with the same file, it goes on where it was. Exit status 1 if any row was refused."""
     if not file.is_file():

@@ -55,6 +55,11 @@ class _Draft:
         self._out = os.fdopen(descriptor, "r+b")
         self._keep(known or _Place())
 
+    @property
+    def is_csv(self) -> bool:
+        """Whether it has columns."""
+        return self._columns is not None
+
     def _read(self) -> _Place | None:
         try:
             return msgspec.json.decode(self._beside.read_bytes(), type=_Place)
@@ -158,12 +163,13 @@ def _export_file(file: Path) -> None:
     if not draft.finish():
         raise click.ClickException(f"{file} is there by now; move it away, and start again")
     told = draft.place
+    hint = " in this form (.ndjson says more than .csv)" if draft.is_csv else ""
     click.echo(f"{told.rows} rows under {told.identifiers} identifiers in {file}")
     missing = {
         "left out, their values not being known: {} identifiers that only a link named": counts.unknown,
         "left out, their values not being known: {} identifiers that were erased or unlinked": counts.erased,
         "left out, as import takes no such wording: that of {} rows": told.without_wording,
-        "written, though import refuses them in this form (.ndjson says more than .csv): {} rows": told.not_taken,
+        f"written, though import refuses them{hint}: {{}} rows": told.not_taken,
     }
     for what, number in missing.items():
         if number:

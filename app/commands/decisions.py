@@ -6,7 +6,7 @@ import click
 import msgspec
 
 from app.access import decision_of
-from app.commands.working import with_store
+from app.commands.working import settings_or_fail, with_store
 from app.decision.period import END_OF_TIME
 from app.storage import decisions as kept
 from app.storage.store import Store
@@ -35,4 +35,7 @@ def decisions(since: datetime | None, until: datetime | None, purpose: str | Non
                 click.echo(b"\n".join(msgspec.json.encode(decision_of(told)) for told in page))
         return count
 
-    click.echo(f"{with_store(work)} answers", err=True)
+    settings = settings_or_fail()
+    click.echo(f"{with_store(work, settings)} answers", err=True)
+    if settings.decision_log_days == 0:
+        click.echo("no more are kept: MAYWE_DECISION_LOG_DAYS is 0", err=True)

@@ -31,7 +31,7 @@ class ReadyResponse(Response):
 _MISSING = {
     "database": "The database cannot be reached.",
     "migrations": "The database is not at the newest schema: run `maywe migrate`.",
-    "catalogue": "No catalogue is published: publish one with PUT /v1/catalogue.",
+    "catalogue": "No catalogue is published: publish one with PUT /v1/catalogue or `maywe catalogue publish`.",
 }
 _NOT_READY = {
     "allOf": [

@@ -7,14 +7,18 @@ import os
 import shutil
 import signal
 import time
+from datetime import UTC, datetime
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import anyio.to_thread
 import pytest
 
+from app import administering
 from app.crypto import GENESIS
 from tests.harness.databases import Databases
+from tests.harness.documents import read_yaml
 from tests.harness.people import IDENTIFIERS, People
 from tests.harness.processes import Forked
 from tests.harness.service import Maywe, command_here, environment, in_process
@@ -97,6 +101,20 @@ async def test_consent_that_an_objection_ended_for_good_is_not_given_again(
     await maywe.choose(ADA, {"scope": "all_marketing", "choice": "withdraw_objection"})
     await export(maywe, tmp_path / "all.ndjson")
     assert [row["choice"] for row in rows(tmp_path / "all.ndjson")] == ["withdraw"]
+
+
+async def test_what_a_demo_has_is_taken_as_it_is(databases: Databases, engine: str, tmp_path: Path) -> None:
+    belkcase, file = (
+        read_yaml(files("app").joinpath("catalogues", "belkcase.yaml").read_bytes()),
+        tmp_path / "all.ndjson",
+    )
+    async with in_process(databases.make(engine)) as demo, in_process(databases.make(engine)) as other:
+        for one in (demo, other):
+            await one.publish(belkcase)
+        await administering.add_sample_people(demo.store, now=datetime.now(UTC))
+        assert "refuses" not in await export(demo, file)
+        done = await command_here(other.url, "import", str(file))
+        assert (done.exit_code, " 0 refused" in done.output) == (0, True), done.output
 
 
 async def test_a_file_that_is_there_is_not_replaced(maywe: Maywe, tmp_path: Path) -> None:

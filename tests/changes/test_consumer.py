@@ -32,7 +32,7 @@ PURPOSES: list[dict[str, Any]] = [
 
 @contextlib.contextmanager
 def consumer(address: str, key: str, copy: Path) -> Generator[subprocess.Popen[bytes]]:
-    environment = {**os.environ, "MAYWE_URL": address, "MAYWE_KEY": key}
+    environment = {**os.environ, "FEED_URL": address, "FEED_KEY": key}
     process = subprocess.Popen([sys.executable, str(CONSUMER), str(copy)], env=environment, stderr=subprocess.DEVNULL)
     try:
         yield process

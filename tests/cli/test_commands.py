@@ -228,7 +228,7 @@ def test_every_form_of_the_url_of_postgresql(databases: Databases, tmp_path: Pat
 
 def test_the_first_start(shell: Shell) -> None:
     """Makes everything, says the key once; its three commands work when pasted; SIGTERM ends it in peace; the second
-    start says nothing."""
+    start makes nothing."""
     port = str(free_port())
     log = shell.folder / "log"
     with Serving(shell, log, "--port", port, "--workers", "2", "--demo"):
@@ -244,8 +244,9 @@ def test_the_first_start(shell: Shell) -> None:
     var = shell.folder / "var"
     assert oct((var / "secret.key").stat().st_mode & 0o777) == "0o600"
     assert (var / "maywe.db").exists()
-    with Serving(shell, log, "--port", port):
+    with Serving(shell, log, "--port", port, "--demo"):
         assert json.loads(_paste(check))["reason"] == "consent_withdrawn"
+    assert "No sample people were added" in log.read_text()
     assert "mw_" not in log.read_text()
     assert key not in log.read_text()
 

@@ -34,12 +34,12 @@ def test_the_wheel_serves_without_the_source_tree(tmp_path: Path) -> None:
     assert "maywe = app.__main__:main" in entry_points.read_text()
     read_only = {name: value for name, value in os.environ.items() if not name.startswith("MAYWE_")}
     environment = {**read_only, "PYTHONPATH": str(site), "PYTHONDONTWRITEBYTECODE": "1"}
-    workplace = tmp_path / "data"
-    workplace.mkdir()
+    folder = tmp_path / "data"
+    folder.mkdir()
     where = subprocess.run(
         [sys.executable, "-c", "import app; print(app.__file__)"],
         env=environment,
-        cwd=workplace,
+        cwd=folder,
         capture_output=True,
         text=True,
         check=True,
@@ -48,14 +48,14 @@ def test_the_wheel_serves_without_the_source_tree(tmp_path: Path) -> None:
     address = f"http://127.0.0.1:{free_port()}"
     command = [sys.executable, "-m", "app", "serve", "--port", address.rpartition(":")[2]]
     process = subprocess.Popen(
-        command, env=environment, cwd=workplace, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        command, env=environment, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     try:
         assert ready(address, process) == {"status": "ready", "missing": []}
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(20)
-    assert {path.name for path in workplace.iterdir()} == {"var"}
+    assert {path.name for path in folder.iterdir()} == {"var"}
 
 
 def ready(address: str, process: subprocess.Popen[bytes]) -> object:

@@ -132,7 +132,7 @@ def test_help_and_anything_else_record_nothing(site: Website) -> None:
 
 def test_a_number_that_is_none_is_refused_without_echo(site: Website) -> None:
     answer = site.post("/v1/inbound/sms", {"from": "0151 secret", "body": "STOP"}, 422)
-    assert [(e["pointer"], e["code"]) for e in answer["errors"]] == [("/from/id", "invalid-identifier")]
+    assert [(e["pointer"], e["code"]) for e in answer["errors"]] == [("/from", "invalid-identifier")]
     assert "secret" not in str(answer)
 
 
