@@ -124,6 +124,8 @@ def _is_on(target: Target, person: Person, timeline: Timeline, now: datetime) ->
     assert purpose is not None, "targets come from the catalogue in force"
     noes = hearing.noes_in_force(target.purpose, target.channel)
     if purpose.kind in MARKETING:
+        if hearing.own.is_suppressed(target.purpose, target.channel):
+            return False
         noes += hearing.marketing_objections_in_force(target.purpose, target.channel)
     if noes or not purpose.rests_on("consent"):
         return not noes

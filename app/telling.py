@@ -25,11 +25,11 @@ _DETAILS: dict[str, tuple[str, ...]] = {
     "fact.child": ("until",),
     "evidence.expired": ("evidence",),
     "erasure_due": ("data_categories",),
-    "subject.linked": ("attached", "merged"),
+    "subject.linked": ("attached", "merged", "suppressed_since"),
     "subject.unlinked": ("attached",),
     "catalogue.published": ("version", "effective_from", "material_changes"),
 }
-_INSTANTS = {"effective_from", "until"}
+_INSTANTS = {"effective_from", "until", "suppressed_since"}
 
 
 class Row(NamedTuple):

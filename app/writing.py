@@ -185,7 +185,8 @@ class Unit:
     def take_over(self, state: State, left_by: str, kept: State, identifier_id: str) -> None:
         """Let a subject take over what an erasure or unlinking kept (domain 3.4)."""
         self.tell_ends(state)
-        draft = self.draft(state, "subject.linked", {"identifier_id": identifier_id, "takes_over": left_by})
+        told = {"takes_over": left_by, "suppressed_since": max(kept.erasures).isoformat()}
+        draft = self.draft(state, "subject.linked", {"identifier_id": identifier_id, **told})
         purposes = {*state.by_purpose, *kept.by_purpose}
         self.change(state, draft, purposes, lambda: fold.take_over(state, kept, side=draft.event_id))
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from app.decision.catalogue import Timeline
 from app.decision.history import History
 from app.decision.model import SCOPES, Event, Standing, State
-from app.decision.standing import standing
+from app.decision.standing import is_named, standing
 
 
 class Change(NamedTuple):
@@ -106,12 +106,13 @@ def channels_of(state: State, purpose: str, timeline: Timeline) -> list[str | No
 
 
 def current_channels(state: State, purpose: str, timeline: Timeline, now: datetime) -> list[str | None]:
-    """The channels a standing is kept on: those of the purpose as it is now, and those with a standing already."""
+    """The channels a standing is kept on: those of the purpose as it is now (None: it has none), those with a standing
+    already, and those that were spoken of."""
     defined = timeline.purpose_at(purpose, now)
-    declared = set(defined.channels or ()) if defined else set()
-    kept = {channel for channel in state.standings.get(purpose, {}) if channel}
+    declared: set[str | None] = set(defined.channels or (None,)) if defined else set()
+    kept = {channel or None for channel in state.standings.get(purpose, {})}
     spoken = {e.channel for e in state.by_purpose.get(purpose, ()) if e.channel is not None}
-    return [*sorted(declared | kept | spoken)] or [None]
+    return sorted(declared | kept | spoken, key=lambda channel: channel or "") or [None]
 
 
 def standings(
@@ -129,9 +130,14 @@ def standings(
 
 
 def standings_told(state: State, timeline: Timeline, now: datetime) -> dict[tuple[str, str | None], Standing]:
-    """Every standing that was ever told, as it is now: what time or a newer notice made of it, recorded or not."""
-    folded = standings(state, state.standings, timeline, now)
-    return {place: standing for place, standing in folded.items() if standing.version}
+    """Every standing that was ever told, as it is now: what time or a newer notice made of it, recorded or not. And
+    those on channels a newer notice has that what was said before it reaches: no row tells of them yet (version 0)."""
+    folded = standings(state, {**state.standings, **state.by_purpose}, timeline, now)
+    return {
+        (purpose, channel): standing
+        for (purpose, channel), standing in folded.items()
+        if standing.version or (standing.status is not None and is_named(state, purpose, channel))
+    }
 
 
 def objected_scopes(state: State, timeline: Timeline) -> set[tuple[str, str | None]]:
@@ -155,9 +161,9 @@ def keep(
     nothing = Standing(None, objected=False, event_id=None, since=None, basis=None)
     changes = []
     for (purpose, channel), fresh in after.items():
-        if about is None and fresh.version == 0 and fresh.status is None:
-            continue
         previous = before.get((purpose, channel), nothing)
+        if about is None and fresh.version == 0 and fresh.status is None and previous.status is None:
+            continue
         is_first = fresh.version == 0 and fresh.status is not None  # until now a scope may have spoken for it
         effective = is_first or (previous.status, previous.objected) != (fresh.status, fresh.objected)
         kept = fresh._replace(version=fresh.version + effective)

@@ -57,6 +57,13 @@ class History:
         """The latest erasure behind which this history does not reach."""
         return max(self._state.erasures, default=None)
 
+    def is_suppressed(self, purpose: str, channel: str | None) -> bool:
+        """Whether an erasure lies behind, and no valid consent for a marketing purpose and channel is newer."""
+        if self.erased_at is None:
+            return False
+        give = self.latest_give(purpose, channel)
+        return give is None or give.at <= self.erased_at
+
     # Sides of a merge
 
     def reaches(self, lift: Event, no: Event) -> bool:

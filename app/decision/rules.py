@@ -119,10 +119,8 @@ class _Evaluation:
 
     def _person_step(self) -> Decision | None:
         own = self.hearing.own
-        if self.purpose.kind in MARKETING and own.erased_at is not None:
-            give = own.latest_give(self.case.key, self.case.channel)
-            if give is None or give.at <= own.erased_at:
-                return no("suppressed")
+        if self.purpose.kind in MARKETING and own.is_suppressed(self.case.key, self.case.channel):
+            return no("suppressed")
         child = own.child
         if child is None or child.until is None or child.until <= self.at:
             return None

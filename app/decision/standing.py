@@ -12,29 +12,32 @@ _SAID = {"choice.refuse": "refused"}
 
 
 def standing(state: State, key: str, channel: str | None, *, timeline: Timeline, now: datetime) -> Standing:
-    """The standing now, from the subject's own history alone, without a version (it is counted where it is stored)."""
+    """The standing now, from the subject's own history alone, without a version (it is counted where it is stored). An
+    erasure is to marketing what an objection to all of it is, until a newer consent (domain 3.4)."""
     purpose = timeline.purpose_at(key, now)
     nothing = Standing(None, objected=False, event_id=None, since=None, basis=None)
-    if purpose is None or not _is_spoken_of(state, key, channel):
-        return nothing
+    if purpose is None or not (state.scopes or is_named(state, key, channel)):
+        return nothing  # seldom anything else, when many standings are folded
     hearing = Hearing(Person(state), timeline, None)
     objections = _objections(hearing, key, channel, purpose)
+    suppressed = purpose.kind in MARKETING and hearing.own.is_suppressed(key, channel)
     if purpose.rests_on("consent"):
         consent = consent_on(hearing, key, channel, purpose)
         status, event = _consent_status(consent, purpose, timeline, now)
+        if suppressed and status == "given":
+            return Standing("withdrawn", True, None, hearing.own.erased_at, "consent")
         basis = "consent" if status else None
-        return Standing(status, bool(objections), event and event.id, event and event.at, basis)
+        return Standing(status, bool(objections) or suppressed, event and event.id, event and event.at, basis)
+    basis = next((g.basis for g in purpose.grounds if g.basis in OBJECTABLE), None)
     if objections:
         objection = max(objections, key=lambda e: e.order)
-        basis = next((g.basis for g in purpose.grounds if g.basis in OBJECTABLE), None)
         return Standing("objected", True, objection.id, objection.at, basis)
-    return nothing
+    return Standing("objected", True, None, hearing.own.erased_at, basis) if suppressed else nothing
 
 
-def _is_spoken_of(state: State, key: str, channel: str | None) -> bool:
-    """Whether anything on file can reach the standing at all: seldom, when many standings are folded."""
-    spoken = state.by_purpose.get(key, ())
-    return bool(state.scopes) or any(channel is None or event.channel in (None, channel) for event in spoken)
+def is_named(state: State, key: str, channel: str | None) -> bool:
+    """Whether anything on file names the purpose and reaches the channel."""
+    return any(channel is None or event.channel in (None, channel) for event in state.by_purpose.get(key, ()))
 
 
 def _objections(hearing: Hearing, key: str, channel: str | None, purpose: Purpose) -> list[Event]:

@@ -279,3 +279,20 @@ def test_the_session_is_a_short_token() -> None:
     assert len(token) <= 120
     assert read_session(Secrets(b"k" * 32), token) == session
     assert read_session(Secrets(b"j" * 32), token) is None
+
+
+def test_what_an_erasure_stops_is_off_until_it_is_turned_on(site: Website) -> None:
+    who = site.person()
+    erased = {"type": "customer", "id": site.stranger()["id"]}
+    subject_id = site.post("/v1/subjects/find", who, 200)["subject_id"]
+    site.post("/v1/facts", {"subject": erased, "facts": [{"fact": "enquiry", "reference": "question"}]}, 201)
+    other = site.post("/v1/subjects/find", erased, 200)["subject_id"]
+    site.post(f"/v1/subjects/{other}/erasure", {}, 200)
+    assert boxes(site.open.get(page_of(site, who)).text)[OFFERS] is True
+    site.post(f"/v1/subjects/{subject_id}/identifiers", erased, 200)
+    path = page_of(site, who)
+    page = site.open.get(path).text
+    assert not any(boxes(page)[name] for name in (OFFERS, BY_POST))
+    site.open.post(path, data=filled(page, **{OFFERS: True}))
+    assert boxes(site.open.get(path).text)[OFFERS] is True
+    assert site.post("/v1/check", {"subject": who, "purpose": "offers", "channel": "email"}, 200)["decision"] is True
