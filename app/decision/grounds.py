@@ -77,6 +77,7 @@ class Case:
     timeline: Timeline
     at: datetime
     _noes: list[Event] | None = None
+    _noes_anywhere: list[Event] | None = None
     _consent: Consent | None = None
 
     @property
@@ -94,6 +95,15 @@ class Case:
         return self._noes
 
     @property
+    def noes_anywhere(self) -> list[Event]:
+        """The noes in force on whichever channel of the purpose, each where it was said."""
+        if self.channel is None:
+            return self.noes
+        if self._noes_anywhere is None:
+            self._noes_anywhere = self.hearing.noes_in_force(self.key, None)
+        return self._noes_anywhere
+
+    @property
     def consent_grounds(self) -> list[Ground]:
         """The grounds here that are consent."""
         return [ground for ground in self.plan.grounds if ground.basis == "consent"]
@@ -107,7 +117,7 @@ def first_of(findings: Iterable[Finding]) -> Finding:
 def examine(case: Case, ground: Ground, limits: Limits) -> Finding:
     """Whether the ground holds for the case."""
     if _added_after_refusal(case, ground):
-        return Finding(False, "basis_added_after_refusal", tuple(case.noes))
+        return Finding(False, "basis_added_after_refusal", tuple(case.noes_anywhere))
     if ground.basis == "consent":
         return examine_consent(case, ground, limits)
     if limits.only_consent:
@@ -118,12 +128,13 @@ def examine(case: Case, ground: Ground, limits: Limits) -> Finding:
 
 
 def _added_after_refusal(case: Case, ground: Ground) -> bool:
-    """No swap of basis (EDPB 05/2020 par. 121-123): a no is not answered with a ground that came later."""
+    """No swap of basis (EDPB 05/2020 par. 121-123): a no is not answered with a ground that came later, on no channel
+    of the purpose."""
     if ground.basis in _NEVER_SWAPPED:
         return False
     return any(
         not _had_ground(case, ground.basis, no.at) and not (ground.basis == "contract" and _contracted_since(case, no))
-        for no in case.noes
+        for no in case.noes_anywhere
     )
 
 

@@ -33,7 +33,7 @@ def decide(question: Question, person: Person, timeline: Timeline, now: datetime
     at = max([as_of or now, *own.erasures]) if own.erasures else as_of or now  # not back behind an erasure
     catalogue = timeline.in_force(at)
     if catalogue is None:
-        return Decision(False, "no_catalogue")
+        return Decision(False, "no_catalogue", valid_until=timeline.next_start(at))
     return _Evaluation(question, person, timeline, catalogue, at, considered=[] if explain else None).decide()
 
 

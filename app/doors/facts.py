@@ -12,7 +12,7 @@ from app.doors.dependencies import JSON_BODY, TheWrite, scoped
 from app.doors.problems import responses
 from app.doors.recorded import RecordResponse, told
 from app.doors.strict import StrictRoute
-from app.doors.words import Actor, Day, Evidence, Flag, Instant, Key, NamedSubject, Request, Text
+from app.doors.words import Actor, Day, Evidence, Flag, Instant, Key, NamedSubject, Request, Text, Words
 from app.judging import Fact
 from app.recording import Circumstances, record_facts
 from app.writing import Unit
@@ -111,8 +111,8 @@ class ObjectionUpheld(_FactRequest):
 
     fact: Literal["objection_upheld"]
     purpose: Key
-    grounds: Text | None = None
-    decided_by: Text | None = None
+    grounds: Words | None = None
+    decided_by: Words | None = None
 
     def as_fact(self) -> Fact:
         sealed = {"grounds": self.grounds, "decided_by": self.decided_by}
@@ -124,8 +124,8 @@ class ObjectionOverridden(_FactRequest):
 
     fact: Literal["objection_overridden"]
     purpose: Key
-    grounds: Text
-    decided_by: Text
+    grounds: Words
+    decided_by: Words
 
     def as_fact(self) -> Fact:
         sealed = {"grounds": self.grounds, "decided_by": self.decided_by}
@@ -138,7 +138,7 @@ class ConsentInvalidated(_FactRequest):
     fact: Literal["consent_invalidated"]
     purpose: Key
     channel: Key | None = None
-    reason: Text
+    reason: Words
 
     def as_fact(self) -> Fact:
         return Fact(

@@ -122,7 +122,14 @@ def _wrong(code: LiteralString, detail: str) -> PydanticCustomError:
     return PydanticCustomError(code, "{detail}", {"detail": detail})
 
 
+def _worded(text: str) -> str:
+    if not text.strip():
+        raise _wrong("blank", "This is more than spaces.")
+    return text
+
+
 Text = Annotated[StrictStr, Field(min_length=1, max_length=512), AfterValidator(clean)]
+Words = Annotated[Text, Field(json_schema_extra={"pattern": r"\S"}), AfterValidator(_worded)]  # that somebody reads
 Key = Annotated[StrictStr, Field(min_length=1, max_length=128), AfterValidator(clean)]
 Instant = Annotated[
     datetime,

@@ -230,6 +230,10 @@ FACTS: list[tuple[tuple[str, dict[str, Any]], list[tuple[str, str]]]] = [
         [("/facts/0/grounds", "missing"), ("/facts/0/decided_by", "missing")],
     ),
     (
+        facts({"fact": "objection_overridden", "purpose": "improvement", "grounds": " ", "decided_by": "\t\u2003"}),
+        [("/facts/0/grounds", "blank"), ("/facts/0/decided_by", "blank")],
+    ),
+    (
         facts({"fact": "objection_overridden", "purpose": "improvement", "grounds": "g", "decided_by": "d"}),
         [("/facts/0/purpose", "no-objection")],
     ),

@@ -67,9 +67,11 @@ class Case:
 
     def noes_in_force(self) -> list[Event]:
         """Own ones, those taken over, and those heard which no newer give of this side outweighs."""
-        heard = [n for other in self.heard for n in other.noes_in_force(self.place)]
-        own = self.file.noes_in_force(self.place)
-        return own + [n for n in heard if self.file.outweighed_at(n, self.place) is None]
+        return self._noes_in_force(self.place)
+
+    def _noes_in_force(self, place: Place) -> list[Event]:
+        heard = [n for other in self.heard for n in other.noes_in_force(place)]
+        return self.file.noes_in_force(place) + [n for n in heard if self.file.outweighed_at(n, place) is None]
 
     def scope_objections_in_force(self, scope: str) -> list[Event]:
         heard = [o for other in self.heard for o in other.scope_objections_in_force(scope, self.place)]
@@ -96,7 +98,8 @@ class Case:
         """No swap of basis: a ground that was added after a no which is in force does not count."""
         if ground["basis"] in ("legal_obligation", "vital_interest"):
             return False
-        return any(self.is_added_after(n.at, ground["basis"]) for n in self.noes_in_force())
+        anywhere = Place(self.place.purpose, None)  # any no on the purpose
+        return any(self.is_added_after(n.at, ground["basis"]) for n in self._noes_in_force(anywhere))
 
     def is_added_after(self, refused_at: datetime, basis: str) -> bool:
         if self.had_ground_here(self.catalogue.in_force_or_first(refused_at), basis):
