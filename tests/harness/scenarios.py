@@ -236,6 +236,7 @@ def _compare(answer: dict[str, Any], expect: dict[str, Any]) -> None:
     assert answer["decision"] is expect["decision"], told
     assert answer["reason"] in ([reasons] if isinstance(reasons, str) else reasons), told
     assert answer["basis"] == expect.get("basis", answer["basis"]), told
+    assert answer["valid_until"] == expect.get("valid_until", answer["valid_until"]), told
     assert set(expect.get("obligations", [])) <= set(answer["obligations"]), told
     assert "no_obligation" not in expect or expect["no_obligation"] not in answer["obligations"], told
     failing = answer["failing_data_categories"]
