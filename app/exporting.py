@@ -20,7 +20,6 @@ from app.storage import ledger, people, subjects
 from app.storage.ledger import Entry
 from app.storage.people import Holder
 from app.storage.store import Store
-from app.writing import no_catalogue
 
 _SAID = ("given", "expired", "outdated", "requested")  # standings that are a choice of the person, as it was made
 _LIFTING = tuple(f"fact.{word}" for word in LIFTING)
@@ -28,20 +27,31 @@ _NOES = {"withdrawn": "choice.withdraw", "refused": "choice.refuse"}
 
 
 class Page(NamedTuple):
-    """The rows of some identifiers, and the identifier_id of the last, after which to go on."""
+    """The rows of some identifiers."""
 
     rows: list[dict[str, Any]]
-    last: str
-    has_more: bool
-    identifiers: int
+    identifier_ids: list[str]
 
 
 async def page_after(connection: AsyncConnection, store: Store, after: str, *, limit: int, now: datetime) -> Page:
-    """The rows of so many identifiers. Raises NotReady."""
+    """The rows of so many identifiers after an identifier_id, in the order of these."""
+    return await _page(connection, store, await people.holders_after(connection, after, limit=limit), now)
+
+
+async def page_since(
+    connection: AsyncConnection, store: Store, position: int, *, limit: int, now: datetime
+) -> tuple[Page, int]:
+    """The rows of everybody on whom so many entries of the ledger after a position bear, and the position of the last
+    of these."""
+    head = await ledger.head(connection)
+    entries = [one.entry for one in await ledger.between(connection, position + 1, head.position, limit=limit)]
+    concerned = {entry.subject_id for entry in entries if entry.subject_id is not None}
+    page = await _page(connection, store, await people.holders_concerned(connection, concerned), now)
+    return page, entries[-1].position if entries else position
+
+
+async def _page(connection: AsyncConnection, store: Store, holders: list[Holder], now: datetime) -> Page:
     timeline = await store.timeline(connection, await ledger.head(connection))
-    if not timeline:
-        raise no_catalogue()
-    holders = await people.holders_after(connection, after, limit=limit)
     said = [(holder, list(_said(holder.person, timeline, now))) for holder in holders]
     event_ids = list({event.id for _, events in said for event in events})
     entries = await ledger.named(connection, event_ids)
@@ -51,8 +61,7 @@ async def page_after(connection: AsyncConnection, store: Store, after: str, *, l
         for holder, events in said
         for event in events
     ]
-    last = holders[-1].identifier_id if holders else after
-    return Page(rows, last, len(holders) == limit, len(holders))
+    return Page(rows, [holder.identifier_id for holder in holders])
 
 
 def _said(person: Person, timeline: Timeline, now: datetime) -> Iterator[Event]:

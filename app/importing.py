@@ -107,7 +107,7 @@ def _faults_of(row: Row, at: datetime, unit: Unit) -> list[Fault]:
         faults = faults_of_facts([row.said], unit.timeline, unit.now)
     else:
         faults = faults_of_choices([row.said], row.how.notice, row.how.method, unit.timeline, at)
-    return [*faults, *_faults_of_import(row.said, row.how)]
+    return [*faults, *faults_of_import(row.said, row.how)]
 
 
 def _in_row(faults: list[Fault]) -> list[Fault]:
@@ -117,7 +117,7 @@ def _in_row(faults: list[Fault]) -> list[Fault]:
     ]
 
 
-def _faults_of_import(said: Choice | Fact, how: Circumstances) -> list[Fault]:
+def faults_of_import(said: Choice | Fact, how: Circumstances) -> list[Fault]:
     """An import turns no opt-out into an opt-in, unless its row proves a newer consent (Art. 7(1))."""
     if isinstance(said, Fact):
         if said.fact in LIFTING:

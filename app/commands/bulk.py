@@ -1,6 +1,7 @@
 """import: choices of many people from a file."""
 
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime
@@ -9,7 +10,8 @@ from pathlib import Path
 import click
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.commands.results import InUse, OtherImport, Results, are_results
+from app.addressing import Subject
+from app.commands.results import Changed, InUse, OtherImport, Results, are_results
 from app.commands.rows import Line, WrongHeader, read_rows
 from app.commands.working import said_plainly, with_store
 from app.importing import RolledBack, Row, import_rows
@@ -18,6 +20,7 @@ from app.storage.ledger import Link
 from app.storage.store import Store
 
 _CHUNK, _CHUNK_OCTETS = 1000, 4 * 1024**2  # rows of one unit of work; fewer where they are long
+_CHUNK_SAME = 20  # of one person: each is judged by all before it, and who is written about waits
 _NOWHERE = Link(-1, bytes(32))  # in no chain
 
 
@@ -35,6 +38,8 @@ def import_file(file: Path, results: Path | None, *, dry_run: bool) -> None:
     Interrupted, and started again with the same file, it goes on where it was. Exit status 1 if any row was refused."""
     if not file.is_file():
         raise click.ClickException(f"{file} is no regular file: an import reads it more than once")
+    if results is not None and results.exists() and not results.is_file():
+        raise click.ClickException(f"{results} is no regular file: an import that goes on reads what it told")
     suffix = ".dry-run.csv" if dry_run else ".results.csv"
     kept = results or file.with_name(file.name + suffix)
     try:
@@ -50,12 +55,7 @@ def import_file(file: Path, results: Path | None, *, dry_run: bool) -> None:
                         store, read_rows(file), told, lambda at: bar.update(at - bar.pos), dry_run=dry_run
                     )
                 )
-    except OtherImport:
-        what = "another file, an import into another database, rows that this one lost, or a dry run"
-        raise click.ClickException(f"{kept} tells of {what}: move it away, or name another with --results") from None
-    except InUse:
-        raise click.ClickException(f"another import is writing {kept}: wait for it, or name another file") from None
-    except WrongHeader as error:
+    except (OtherImport, InUse, Changed, WrongHeader) as error:
         raise click.ClickException(str(error)) from None
     counts = ", ".join(f"{told.counts[kind]} {kind}" for kind in ("created", "unchanged", "refused"))
     click.echo(f"{counts}; each row in {kept}")
@@ -68,9 +68,10 @@ async def _import(
 ) -> None:
     async with store.database.read() as connection:
         if told.link and (dry_run or await ledger.digest_at(connection, told.link.position) != told.link.digest):
-            raise OtherImport
+            raise OtherImport(told.path)
     for chunk in _chunks(lines):
         left = [line for line in chunk if line.number > told.done]
+        told.require_unchanged()
         if left:
             results, link = await _record(store, left, dry_run=dry_run)
             told.add(zip([line.number for line in left], results, strict=True), link)
@@ -79,12 +80,17 @@ async def _import(
 
 def _chunks(lines: Iterator[Line]) -> Iterator[list[Line]]:
     chunk: list[Line] = []
+    named = Counter[Subject]()
     begun = 0
     for line in lines:
         chunk.append(line)
-        if len(chunk) == _CHUNK or line.octets - begun > _CHUNK_OCTETS:
+        subject = line.row.subject if isinstance(line.row, Row) else None
+        named.update([subject] if subject else ())
+        is_same = subject is not None and named[subject] == _CHUNK_SAME
+        if is_same or len(chunk) == _CHUNK or line.octets - begun > _CHUNK_OCTETS:
             yield chunk
             chunk, begun = [], line.octets
+            named.clear()
     if chunk:
         yield chunk
 

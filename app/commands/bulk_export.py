@@ -4,32 +4,36 @@ import csv
 import io
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, BinaryIO
 
 import click
 import msgspec
-from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.commands.rows import COLUMNS, is_taken
+from app.commands.results import InUse, lock
+from app.commands.rows import COLUMNS, is_csv, is_taken
 from app.commands.working import said_plainly, with_store
-from app.exporting import Page, page_after
+from app.exporting import page_after, page_since
 from app.placing import place
 from app.storage import ledger, people
 from app.storage.ledger import Link
 from app.storage.store import Store
+from app.writing import no_catalogue
 
 _PAGE = 500  # identifiers
 _EXPORTED = tuple(column for column in COLUMNS if column != "source")
 
 
 class _Place(msgspec.Struct):
-    """How far an export got: after which identifier, with how much of the file written, and the last link of the chain
-    of the database that it was read from."""
+    """How far an export got: after which identifier, or through all of them and now with those to whom something
+    happened meanwhile, `since` a position of the ledger; with how much of the file written; and the last link of the
+    chain of the database that it was read from."""
 
     after: str = ""
+    is_through: bool = False
+    since: int = 0
     octets: Annotated[int, msgspec.Meta(ge=0)] = 0
     rows: int = 0
     identifiers: int = 0
@@ -43,17 +47,30 @@ class _Draft:
     """The file while it is written, and beside it the place from which an interrupted export goes on."""
 
     def __init__(self, file: Path) -> None:
-        """Open. Raises OSError, also for a file that is in the way and no draft."""
+        """Open. Raises InUse, or OSError, also for a file that is in the way and no draft."""
         self._file = file
         self._path = file.with_name(f".{file.name}.part")
         self._beside = file.with_name(f".{file.name}.place")
-        self._columns = None if file.suffix in (".ndjson", ".jsonl") else list(_EXPORTED)
-        known = self._read()
-        mine = 0 if known is not None else os.O_EXCL
-        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | mine, 0o600)  # it will be full of identifiers
-        os.fchmod(descriptor, 0o600)
-        self._out = os.fdopen(descriptor, "r+b")
-        self._keep(known or _Place())
+        self._columns = list(_EXPORTED) if is_csv(file) else None
+        self._out = self._opened()
+        self._keep(self._read() or _Place())
+
+    def _opened(self) -> BinaryIO:
+        """The file, which nobody else is writing now."""
+        while True:
+            mine = 0 if self._beside.exists() else os.O_EXCL
+            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | mine, 0o600)  # it will be full of identifiers
+            out = os.fdopen(descriptor, "r+b")
+            lock(out, self._file)
+            here = os.fstat(descriptor)
+            is_there = self._path.exists() and os.path.samestat(self._path.stat(), here)
+            if is_there and here.st_nlink == 1:
+                os.fchmod(descriptor, 0o600)
+                return out
+            out.close()
+            if is_there:  # who wrote it was killed once it had its name: it is an export of then
+                self._path.unlink()
+                self._beside.unlink(missing_ok=True)
 
     @property
     def is_csv(self) -> bool:
@@ -74,34 +91,33 @@ class _Draft:
         draft.write_bytes(msgspec.json.encode(place))
         draft.replace(self._beside)
 
-    async def begin(self, connection: AsyncConnection) -> None:
-        """Go on from the place; anew if it tells of another database, or of more than the file has."""
-        is_whole = self._out.seek(0, os.SEEK_END) >= self.place.octets
-        if not is_whole or await ledger.digest_at(connection, self.place.position) != self.place.digest:
-            self.place = _Place()
+    def begin(self, since: int, *, goes_on: bool) -> None:
+        """Go on from the place, if its database is this one; if not, or if it tells of more than the file has, begin
+        anew, at a position of the ledger."""
+        if not goes_on or self._out.seek(0, os.SEEK_END) < self.place.octets:
+            self.place = _Place(since=since)
         self._out.truncate(self.place.octets)
         self._out.seek(self.place.octets)
         if self.place.octets == 0 and self._columns is not None:
             self._out.write(_as_csv(dict(zip(_EXPORTED, _EXPORTED, strict=True))))
 
-    def add(self, page: Page, link: Link) -> None:
+    def add(self, rows: Iterable[dict[str, Any]], link: Link, **progress: Any) -> None:
         """Write some rows; they and the place are on disk when this returns."""
-        now = self.place
-        for row in page.rows:
+        now = msgspec.structs.replace(self.place, position=link.position, digest=link.digest, **progress)
+        for row in rows:
             octets = self._encoded(row)
             is_fit = is_taken(octets, self._columns)
-            if not is_fit and row.get("wording"):  # no choice is lost over its wording
+            if not is_fit and row.get("wording"):  # no choice is lost over it
                 octets = self._encoded({**row, "wording": None})
                 is_fit = is_taken(octets, self._columns)
-                now.without_wording += 1
-            now.not_taken += not is_fit
-            self._out.write(octets)
+                now.without_wording += is_fit
+            if is_fit:
+                self._out.write(octets)
+            now.rows += is_fit
+            now.not_taken += not is_fit  # and would spoil others
         self._out.flush()
         os.fsync(self._out.fileno())
-        now.after, now.octets = page.last, self._out.tell()
-        now.rows += len(page.rows)
-        now.identifiers += page.identifiers
-        now.position, now.digest = link
+        now.octets = self._out.tell()
         self._keep(now)
 
     def _encoded(self, row: dict[str, Any]) -> bytes:
@@ -109,12 +125,12 @@ class _Draft:
 
     def finish(self) -> bool:
         """Give the file its name. False if there is one by now."""
-        self._out.close()
-        if not place(self._path, self._file):
-            return False
-        self._path.unlink()
-        self._beside.unlink(missing_ok=True)
-        return True
+        with self._out:
+            if not place(self._path, self._file):
+                return False
+            self._path.unlink()
+            self._beside.unlink(missing_ok=True)
+            return True
 
 
 def _as_line(row: dict[str, Any]) -> bytes:
@@ -139,8 +155,8 @@ def export_file(file: Path) -> None:
     """Write everybody's choices in force, and the facts that answers depend on, into FILE (.csv, or .ndjson), in the
     form that import takes.
 
-    Each person as of the moment they are read. Interrupted, and started again with the same file, it goes on where it
-    was."""
+    As of its end: what happens while it is written is in it. Interrupted, and started again with the same file, it goes
+    on where it was."""
     with said_plainly():
         _export_file(file)
 
@@ -148,40 +164,62 @@ def export_file(file: Path) -> None:
 def _export_file(file: Path) -> None:
     if file.exists():
         raise click.ClickException(f"{file} is there already; move it away, or name another")
-    draft = _Draft(file)
 
-    async def work(store: Store) -> people.Counts:
+    async def work(store: Store) -> tuple[_Draft, people.Counts]:
         async with store.database.view() as connection:
-            counts = await people.count(connection)
-            await draft.begin(connection)
+            counts, head = await people.count(connection), await ledger.head(connection)
+            if not await store.timeline(connection, head):
+                raise no_catalogue()
+        draft = _Draft(file)
+        async with store.database.view() as connection:
+            passed = await ledger.digest_at(connection, draft.place.position)
+        draft.begin(head.position, goes_on=passed == draft.place.digest)
         with click.progressbar(length=counts.known, label="exporting", file=sys.stderr) as bar:
             bar.update(draft.place.identifiers)
-            await _export(store, draft, bar.update)
-        return counts
+            await _read_through(store, draft, bar.update)
+        await _catch_up(store, draft)
+        return draft, counts
 
-    counts = with_store(work)
+    try:
+        draft, counts = with_store(work)
+    except InUse as error:
+        raise click.ClickException(str(error)) from None
     if not draft.finish():
         raise click.ClickException(f"{file} is there by now; move it away, and start again")
     told = draft.place
-    hint = " in this form (.ndjson says more than .csv)" if draft.is_csv else ""
     click.echo(f"{told.rows} rows under {told.identifiers} identifiers in {file}")
-    missing = {
-        "left out, their values not being known: {} identifiers that only a link named": counts.unknown,
-        "left out, their values not being known: {} identifiers that were erased or unlinked": counts.erased,
-        "left out, as import takes no such wording: that of {} rows": told.without_wording,
-        f"written, though import refuses them{hint}: {{}} rows": told.not_taken,
-    }
-    for what, number in missing.items():
+    hint = " (.ndjson takes more than .csv)" if draft.is_csv else ""
+    missing = (
+        (counts.unknown, "left out, their values not being known: {} identifiers that only a link named"),
+        (counts.erased, "left out, their values not being known: {} identifiers that were erased or unlinked"),
+        (counts.linked, "taken apart, as a row has one identifier: {} people known under several; link them again"),
+        (told.without_wording, "left out, as import takes no such wording: that of {} rows"),
+        (told.not_taken, f"left out, as import takes no such rows{hint}: {{}} rows"),
+    )
+    for number, what in missing:
         if number:
             click.echo(what.format(number), err=True)
 
 
-async def _export(store: Store, draft: _Draft, advance: Callable[[int], None]) -> None:
-    after: str | None = draft.place.after
-    while after is not None:
+async def _read_through(store: Store, draft: _Draft, advance: Callable[[int], None]) -> None:
+    """Everybody once, in the order of their identifiers."""
+    while not draft.place.is_through:
         async with store.database.view() as connection:
-            page = await page_after(connection, store, after, limit=_PAGE, now=datetime.now(UTC))
+            page = await page_after(connection, store, draft.place.after, limit=_PAGE, now=datetime.now(UTC))
             _, link = await ledger.chain_head(connection)
-        draft.add(page, link)
-        advance(page.identifiers)
-        after = page.last if page.has_more else None
+        found = len(page.identifier_ids)
+        last = page.identifier_ids[-1] if found else draft.place.after
+        draft.add(page.rows, link, after=last, is_through=found < _PAGE, identifiers=draft.place.identifiers + found)
+        advance(found)
+
+
+async def _catch_up(store: Store, draft: _Draft) -> None:
+    """Whoever came since the export began, or something happened to, once more: a no said meanwhile is in it."""
+    while True:
+        async with store.database.view() as connection:
+            since, now = draft.place.since, datetime.now(UTC)
+            page, reached = await page_since(connection, store, since, limit=_PAGE, now=now)
+            _, link = await ledger.chain_head(connection)
+        if reached == since:
+            return
+        draft.add(page.rows, link, since=reached)

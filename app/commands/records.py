@@ -1,11 +1,13 @@
 """The records of a file, each of one line or, in CSV, of as many as a quoted cell in it has. Memory is bounded."""
 
 import os
+import sys
 from collections.abc import Iterator
 from itertools import islice
 from typing import BinaryIO, NamedTuple
 
 LIMIT = 1024 * 1024  # octets of one record
+_PASSES = 20  # as often a file may be read ahead of itself
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -43,8 +45,11 @@ _EITHER = _Begin(is_open=False, is_loose=True), _Begin(is_open=True, is_loose=Tr
 
 def read_records(opened: BinaryIO, *, is_csv: bool) -> Iterator[Record]:
     """Every record of a file that is read from its beginning."""
+    size = opened.seek(0, os.SEEK_END)
+    opened.seek(0)
     reached = len(_BOM) if opened.read(len(_BOM)) == _BOM else 0
     opened.seek(reached)
+    ahead = _Ahead(opened, _PASSES * size)
     last = doubted = 0
     within = None
     lines = _lines(opened, _ROW if is_csv else ())
@@ -53,11 +58,13 @@ def read_records(opened: BinaryIO, *, is_csv: bool) -> Iterator[Record]:
         reached += line.length
         octets = _longer(bytearray(), line.octets)
         doubt = within if first <= doubted else None
+        ahead.passes(line)
         if doubt is None and line.ends not in ((), (False,)):
-            rest, doubtful = _look_ahead(opened, is_open=line.ends == (True,))
+            rest, doubtful = ahead.look(is_open=line.ends == (True,))
             for more in islice(lines, rest):
                 last, reached = last + 1, reached + more.length
                 octets = _longer(octets, more.octets)
+                ahead.passes(more)
             doubt = None if rest else first
             within, doubted = first, last + doubtful
         yield Record(first, last, reached, None if octets is None else bytes(octets).rstrip(b"\r\n"), doubt)
@@ -70,15 +77,36 @@ def _longer(octets: bytearray | None, more: bytes | None) -> bytearray | None:
     return octets
 
 
-def _look_ahead(opened: BinaryIO, *, is_open: bool) -> tuple[int, int]:
-    """After a line whose quotes are not in order: how many lines more its open cell has; else how many may stand within
-    a cell."""
-    here = opened.tell()
-    rest = _rest(opened) if is_open else 0
-    opened.seek(here)
-    doubtful = 0 if rest else _doubtful(opened)
-    opened.seek(here)
-    return rest, doubtful
+class _Ahead:
+    """What comes after a line whose quotes are not in order. It is read so often at most that a file of many such lines
+    takes no longer than its length lets one expect; after that nobody knows anything of the rest."""
+
+    def __init__(self, opened: BinaryIO, allowed: int) -> None:
+        self._opened = opened
+        self._allowed = allowed  # octets
+        self._as_row: bool | None = None  # once all is in order to the end, read as rows: whether a cell is open here
+
+    def passes(self, line: _Line) -> None:
+        """The next line is read for good."""
+        if self._as_row is not None:
+            self._as_row = None if line.octets is None else _is_open_after(line.octets, self._as_row, is_loose=True)
+
+    def look(self, *, is_open: bool) -> tuple[int, int]:
+        """How many lines more the open cell of a line has; else how many may stand within a cell."""
+        if self._as_row is False:
+            return 0, 0  # the same was found before
+        here = self._opened.tell()
+        rest = _rest(self._opened) if is_open else 0
+        self._allowed -= self._opened.tell() - here
+        self._opened.seek(here)
+        if rest:
+            return rest, 0
+        doubtful, is_row_throughout = _doubtful(self._opened)
+        self._allowed -= self._opened.tell() - here
+        self._opened.seek(here)
+        if is_row_throughout:
+            self._as_row = False
+        return 0, doubtful if self._allowed > 0 else sys.maxsize
 
 
 def _rest(opened: BinaryIO) -> int:
@@ -89,23 +117,23 @@ def _rest(opened: BinaryIO) -> int:
     return 0
 
 
-def _doubtful(opened: BinaryIO) -> int:
+def _doubtful(opened: BinaryIO) -> tuple[int, bool]:
     """How many lines may stand within a cell, where nobody knows whether the first does. It is read both ways, until in
     one of them a quote is not in order, or the file ends within a cell: then the other is right. Where neither is in
-    order, nobody knows again."""
+    order, nobody knows again. And whether to the end of the file all is in order that is read as rows."""
     n = doubtful = 0
     as_row, as_cell = _BOTH
     for n, line in enumerate(_lines(opened, _EITHER), start=1):
         as_row = None if as_row is None else line.ends[as_row]
         as_cell = None if as_cell is None else line.ends[as_cell]
         if as_cell is None and as_row is not None:
-            return doubtful
+            return doubtful, False
         if as_cell is None:
             doubtful = n
             as_row, as_cell = _BOTH
         elif as_row is None and not as_cell:
-            return n
-    return doubtful if as_row is False else n
+            return n, False
+    return (doubtful, doubtful == 0) if as_row is False else (n, False)
 
 
 def _lines(opened: BinaryIO, begins: tuple[_Begin, ...]) -> Iterator[_Line]:

@@ -8,6 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
+from typing import BinaryIO
 
 from app.storage.ledger import Link
 
@@ -21,9 +22,33 @@ class OtherImport(Exception):
     """The results are not of this import: they tell of another file or another version of it, of what this database
     does not hold, or of a dry run; or they are no results."""
 
+    def __init__(self, path: Path) -> None:
+        what = "another file, an import into another database, rows that this one lost, or a dry run"
+        super().__init__(f"{path} tells of {what}: move it away, or name another with --results")
+
+
+class Changed(Exception):
+    """The file of rows is not what it was when the import began."""
+
+    def __init__(self, path: Path) -> None:
+        what = "changed while it was imported; what was recorded until then is on file"
+        super().__init__(f"{path} {what}: import it again, with other --results")
+
 
 class InUse(Exception):
-    """Another import is writing these results."""
+    """Another process is writing a file."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(f"another import or export is writing {path}: wait for it, or name another file")
+
+
+def lock(opened: BinaryIO, path: Path) -> None:
+    """Keep other processes from writing a file until it is closed. Raises InUse, and closes it."""
+    try:
+        fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        opened.close()
+        raise InUse(path) from None
 
 
 class Results:
@@ -35,17 +60,16 @@ class Results:
         self.counts: Counter[str] = Counter()
         self.done = 0
         self.link: Link | None = None
+        self.path = path
+        self._rows, self._rows_were = source, _state(source)
         self._source = _fingerprint(source)
         self._file = path.open("r+b" if path.exists() else "x+b")
+        lock(self._file, path)
         try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             self._end = self._read()
-        except BlockingIOError:
-            self._file.close()
-            raise InUse from None
         except ValueError:
             self._file.close()
-            raise OtherImport from None
+            raise OtherImport(path) from None
 
     def _read(self) -> int:
         first = self._file.readline(_FIRST_LIMIT)
@@ -87,6 +111,11 @@ class Results:
         os.fsync(self._file.fileno())
         self._end = self._file.tell()
 
+    def require_unchanged(self) -> None:
+        """Raises Changed where another file of rows is read by now than these are the results of."""
+        if _state(self._rows) != self._rows_were:
+            raise Changed(self._rows)
+
     def close(self) -> None:
         """Nothing more comes."""
         self._file.close()
@@ -107,6 +136,11 @@ def _quoted(text: str) -> str:
 def kind_of(result: str) -> str:
     """created, unchanged or refused."""
     return result.strip().strip('"').partition(":")[0]
+
+
+def _state(source: Path) -> tuple[int, int, int]:
+    found = source.stat()
+    return found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def _fingerprint(source: Path) -> str:

@@ -17,7 +17,7 @@ from app.documents import read_json
 from app.doors.facts import AnyFact
 from app.doors.problems import faults_of
 from app.doors.words import Flag, Identifier, Instant, Key, Language, Method, Text
-from app.importing import Row, faults_told
+from app.importing import Row, faults_of_import, faults_told
 from app.judging import Choice, ChoiceWord
 from app.recording import Circumstances
 
@@ -44,6 +44,7 @@ _OF_FACTS = (
     *("fact", "reference", "opt_out_offered", "own_similar_products", "data_categories", "until"),
     *("guardian_authorised", "grounds", "decided_by", "reason"),
 )
+_INSTANT = re.compile(rb"(?<![^,])[ \t]*\d{4}-\d\d-\d\d[Tt][^,]*")
 _FLAGS = ("explicit", "opt_out_offered", "own_similar_products", "guardian_authorised")
 COLUMNS = (*ImportRow.model_fields, *_OF_FACTS)
 
@@ -73,19 +74,24 @@ class WrongHeader(Exception):
 def read_rows(file: Path) -> Iterator[Line]:
     """Every row of a CSV file with a header, or of newline-delimited JSON. Blank lines are no rows. Raises
     WrongHeader."""
-    is_csv = file.suffix not in (".ndjson", ".jsonl")
     with file.open("rb") as opened:
-        records = read_records(opened, is_csv=is_csv)
-        columns = _header(next(records, None)) if is_csv else None
+        records = read_records(opened, is_csv=is_csv(file))
+        columns = _header(next(records, None)) if is_csv(file) else None
         for record in records:
             if record.octets is None or record.octets.strip():
                 yield Line(record.first, record.reached, _row(record, columns))
 
 
 def is_taken(octets: bytes, columns: list[str] | None) -> bool:
-    """Whether what was written as one row, in CSV of some columns or as JSON, is read as one."""
+    """Whether what was written as one row, in CSV of some columns or as JSON, is one that an import may bring."""
     records = list(read_records(io.BytesIO(octets), is_csv=columns is not None))
-    return len(records) == 1 and isinstance(_row(records[0], columns), Row)
+    row = _row(records[0], columns) if len(records) == 1 else ""
+    return isinstance(row, Row) and not faults_of_import(row.said, row.how)
+
+
+def is_csv(file: Path) -> bool:
+    """Whether a file is read and written as CSV, by its name; else as newline-delimited JSON."""
+    return file.suffix.lower() not in (".ndjson", ".jsonl")
 
 
 def _header(first: Record | None) -> list[str]:
@@ -117,8 +123,8 @@ def _row(record: Record, columns: list[str] | None) -> Row | str:
         return _refused(record, row)
     if record.within is not None:
         return _refused(record, f"a quote on line {record.within} is not in order, and this may stand within its cell")
-    if any(_is_row(line, columns) for line in re.split(rb"[\r\n]+", record.octets)[1:]):
-        return _refused(record, "one of them is a row in itself: is a quote left open?")
+    if columns is not None and _holds_another(record.octets):
+        return _refused(record, "they hold another row: is a quote left open?")
     return row
 
 
@@ -127,10 +133,10 @@ def _refused(record: Record, why: str) -> str:
     return f"refused: {where}{why}"
 
 
-def _is_row(line: bytes, columns: list[str] | None) -> bool:
-    """Whether a line within a cell would be a row, were there no quote around it."""
-    text = line.replace(b'"', b"")
-    return columns is not None and text.count(b",") == len(columns) - 1 and isinstance(_parsed(text, columns), Row)
+def _holds_another(octets: bytes) -> bool:
+    """Whether several lines hold more than one instant as a cell of its own, were there no quotes: each row has one."""
+    lines = re.split(rb"[\r\n]+", octets.replace(b'"', b""))
+    return len(lines) > 1 and sum(len(_INSTANT.findall(line)) for line in lines) > 1
 
 
 def _parsed(octets: bytes, columns: list[str] | None) -> Row | str:

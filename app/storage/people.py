@@ -69,12 +69,32 @@ async def holders_after(connection: AsyncConnection, after: str, *, limit: int) 
     return await _read(connection, (await connection.execute(statement)).all())
 
 
+async def holders_concerned(connection: AsyncConnection, subject_ids: Collection[str]) -> list[Holder]:
+    """Every identifier, its value known, of whoever an event about some subjects bears on: of these, of those they were
+    merged into, and of those attached to either."""
+    heirs = select(subjects.c.merged_into).where(
+        subjects.c.subject_id.in_(subject_ids), subjects.c.merged_into.is_not(None)
+    )
+    concerned = {*subject_ids, *(await connection.execute(heirs)).scalars()}
+    attached = select(attachments.c.other_id).where(attachments.c.subject_id.in_(concerned))
+    concerned |= set((await connection.execute(attached)).scalars())
+    statement = (
+        select(*_HOLDER)
+        .join(subjects, _HELD)
+        .where(subjects.c.subject_id.in_(concerned), identifiers.c.sealed.is_not(None))
+        .order_by(identifiers.c.identifier_id)
+    )
+    return await _read(connection, (await connection.execute(statement)).all())
+
+
 class Counts(NamedTuple):
-    """Identifiers: whose value is known, that only a link named, and that were erased or unlinked."""
+    """Identifiers: whose value is known, that only a link named, and that were erased or unlinked; and people who are
+    known under several."""
 
     known: int
     unknown: int
     erased: int
+    linked: int
 
 
 async def count(connection: AsyncConnection) -> Counts:
@@ -82,7 +102,9 @@ async def count(connection: AsyncConnection) -> Counts:
     statement = select(func.count(identifiers.c.sealed), func.count()).select_from(identifiers)
     known, held = (await connection.execute(statement)).one()
     erased = (await connection.execute(select(func.count()).select_from(tombstones))).scalar_one()
-    return Counts(known, held - known, erased)
+    several = select(identifiers.c.subject_id).group_by(identifiers.c.subject_id).having(func.count() > 1).subquery()
+    linked = (await connection.execute(select(func.count()).select_from(several))).scalar_one()
+    return Counts(known, held - known, erased, linked)
 
 
 async def _read(connection: AsyncConnection, rows: Sequence[Any]) -> list[Holder]:

@@ -1,6 +1,7 @@
 """Export: everybody's choices in force in the form that import takes, and what import makes of it again."""
 
 import base64
+import fcntl
 import itertools
 import json
 import os
@@ -151,6 +152,92 @@ async def test_killed_and_started_again_it_goes_on(
         assert "1 rows under 1 identifiers" in await export(other, tmp_path / "other.ndjson")
     assert [row["id"] for row in rows(tmp_path / "other.ndjson")] == [ADA["id"]]
     assert not [name for name in os.listdir(tmp_path) if name.startswith(".")]
+
+
+async def test_what_happens_while_it_is_written_is_in_it(
+    maywe: Maywe, databases: Databases, engine: str, shop: dict[str, Any], tmp_path: Path
+) -> None:
+    """Also where it was interrupted meanwhile: by then some were read, and who came has an identifier among them."""
+    many, file = tmp_path / "many.csv", tmp_path / "some.ndjson"
+    columns = "type,id,purpose,channel,choice,notice,method,occurred_at"
+    lines = [f"customer,c-{n},offers,email,give,conformance-1,app,2026-11-02T10:00:00Z" for n in range(1200)]
+    many.write_text("\n".join([columns, *lines]))
+    assert (await command_here(maywe.url, "import", str(many))).exit_code == 0
+    for n in range(12):
+        subject_id = await maywe.find({"type": "customer", "id": f"c-{100 + n}"})
+        await maywe.http.post(f"/v1/subjects/{subject_id}/identifiers", json={"type": "device", "id": f"phone-{n}"})
+    process = Forked(("export", str(file)), environment(maywe.url), stdout=tmp_path / "out", stderr=tmp_path / "err")
+    place = tmp_path / ".some.ndjson.place"
+    assert await anyio.to_thread.run_sync(_kill_once_there_is, place, process) == -signal.SIGKILL
+    assert 0 < done_of(place) < 1200
+    for n in range(12):
+        await maywe.choose({"type": "customer", "id": f"c-{n}"}, {**OFFERS, "choice": "withdraw"})
+        await maywe.choose({"type": "customer", "id": f"new-{n}"}, {"purpose": "improvement", "choice": "object"})
+        phone = {"type": "device", "id": f"phone-{n}"}
+        await maywe.choose(phone, {"purpose": "recommendations", "choice": "object"})
+    await export(maywe, file)
+    async with in_process(databases.make(engine)) as other:
+        await other.publish(shop)
+        assert (await command_here(other.url, "import", str(file))).exit_code == 0
+        for n in range(12):
+            asked = [(f"c-{n}", OFFERS), (f"new-{n}", {"purpose": "improvement"})]
+            asked.append((f"c-{100 + n}", {"purpose": "recommendations"}))
+            for id, question in asked:
+                assert (await other.ask({"type": "customer", "id": id}, **question))["decision"] is False
+        assert (await other.ask({"type": "customer", "id": "c-1199"}, **OFFERS))["decision"] is True
+
+
+async def test_one_export_writes_a_file(maywe: Maywe, tmp_path: Path) -> None:
+    draft = tmp_path / ".all.csv.part"
+    (tmp_path / ".all.csv.place").write_text("{}")
+    with draft.open("wb") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        done = await command_here(maywe.url, "export", str(tmp_path / "all.csv"))
+        assert (done.exit_code, draft.read_bytes()) == (1, b"")
+        assert "another import or export is writing" in done.output
+    await export(maywe, tmp_path / "all.csv")
+    assert os.listdir(tmp_path) == ["all.csv"]
+
+
+async def test_who_was_killed_with_the_file_in_its_place_leaves_nothing_to_go_on_from(
+    maywe: Maywe, tmp_path: Path
+) -> None:
+    await maywe.choose(ADA, {**OFFERS, "choice": "withdraw"})
+    file, monday = tmp_path / "all.csv", tmp_path / "monday.csv"
+    await export(maywe, file)
+    os.link(file, tmp_path / ".all.csv.part")  # as it is between the two
+    whole = {"after": "~", "is_through": True, "octets": file.stat().st_size}
+    (tmp_path / ".all.csv.place").write_text(json.dumps(whole | {"digest": base64.b64encode(GENESIS).decode()}))
+    file.rename(monday)
+    before = monday.read_bytes()
+    await maywe.choose({"type": "email", "id": "new@example.com"}, {**OFFERS, "choice": "withdraw"})
+    assert "2 rows under 2 identifiers" in await export(maywe, file)
+    assert monday.read_bytes() == before
+
+
+@pytest.mark.parametrize("form", ["ndjson", "csv"])
+async def test_a_row_that_import_would_not_take_spoils_no_other(
+    maywe: Maywe, databases: Databases, engine: str, shop: dict[str, Any], tmp_path: Path, form: str
+) -> None:
+    no = {"purpose": "improvement", "choice": "object"}
+    for n in range(60):
+        await maywe.choose({"type": "customer", "id": f'x\\"y{n}' if n % 20 == 0 else f"c-{n}"}, no)
+    await maywe.choose(ADA, GIVE, notice="conformance-1", method="import")
+    file = tmp_path / f"all.{form}"
+    left_out = {"ndjson": 1, "csv": 4}[form]
+    assert f": {left_out} rows" in await export(maywe, file)
+    async with in_process(databases.make(engine)) as other:
+        await other.publish(shop)
+        assert " 0 refused" in (await command_here(other.url, "import", str(file))).output
+        for n in range(60):
+            if n % 20:
+                assert (await other.ask({"type": "customer", "id": f"c-{n}"}, "improvement"))["reason"] == "objected"
+
+
+async def test_who_is_taken_apart_is_counted(maywe: Maywe, tmp_path: Path) -> None:
+    await maywe.choose(ADA, {**OFFERS, "choice": "withdraw"})
+    await maywe.http.post(f"/v1/subjects/{await maywe.find(ADA)}/identifiers", json={"type": "customer", "id": "c-1"})
+    assert "1 people known under several; link them again" in await export(maywe, tmp_path / "all.csv")
 
 
 async def test_what_is_in_the_way_is_said_and_stays(maywe: Maywe, tmp_path: Path) -> None:

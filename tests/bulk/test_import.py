@@ -2,10 +2,12 @@
 
 import csv
 import fcntl
+import itertools
 import json
 import os
 import signal
 import time
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -280,16 +282,16 @@ async def test_no_row_is_swallowed_by_a_cell_with_other_ends_of_lines(maywe: May
     cell = give(1).replace("Yes please", f'"Yes please\r{withdraw(2)}\r{withdraw(3)}"')
     done, told = await load(maywe, tmp_path, cell)
     assert done.exit_code == 1
-    assert "one of them is a row in itself" in told[2]
+    assert "they hold another row" in told[2]
 
 
 async def test_no_row_is_swallowed_by_quotes_left_open(maywe: Maywe, tmp_path: Path) -> None:
     """One that opens a cell and one that ends it, on rows that have nothing to do with each other."""
-    opened, closed = give(1).replace("Yes please", '"Yes please'), withdraw(3) + '7"'
-    for n, between in enumerate(([withdraw(2)], [])):
-        done, told = await load(maywe, tmp_path, opened, *between, closed, withdraw(4), name=f"{n}.csv")
+    opened = give(1).replace("Yes please", '"Yes please')
+    for n, (between, end) in enumerate(itertools.product(([withdraw(2)], []), ('7"', '7, or so"'))):
+        done, told = await load(maywe, tmp_path, opened, *between, withdraw(3) + end, withdraw(4), name=f"{n}.csv")
         assert done.exit_code == 1
-        assert "one of them is a row in itself" in told[2]
+        assert "they hold another row" in told[2]
         assert set(told) == {2, 4 + len(between)}
 
 
@@ -431,7 +433,7 @@ async def test_results_that_another_import_is_writing_are_left_to_it(maywe: Mayw
         fcntl.flock(theirs, fcntl.LOCK_EX)
         done, told = await load(maywe, tmp_path, withdraw(1))
     assert (done.exit_code, told) == (1, {2: "created"})
-    assert "another import is writing" in done.output
+    assert "another import or export is writing" in done.output
 
 
 async def test_results_that_tell_of_no_ledger_are_not_believed(maywe: Maywe, tmp_path: Path) -> None:
@@ -451,6 +453,41 @@ async def test_what_can_be_read_once_only_is_no_file_to_import(maywe: Maywe, tmp
     done = await command_here(maywe.url, "import", str(tmp_path / "people.csv"))
     assert done.exit_code == 1
     assert "no regular file" in done.output
+
+
+async def test_results_that_cannot_be_read_again_are_not_begun(maywe: Maywe, tmp_path: Path) -> None:
+    done, _ = await load(maywe, tmp_path, withdraw(1), more=["--results", os.devnull])
+    assert (done.exit_code, "no regular file" in done.output) == (1, True), done.output
+    assert (await maywe.http.post("/v1/subjects/find", json=ada(1))).status_code == 404
+
+
+async def test_a_file_that_changes_while_it_is_imported_is_told(maywe: Maywe, tmp_path: Path) -> None:
+    """Else the results would tell of lines that are not there any more, and rows that moved would be passed over."""
+    file = tmp_path / "people.csv"
+    rows = [withdraw(n) for n in range(4000)]
+    file.write_text("\n".join([HEADER, *rows]))
+    complained = tmp_path / "stderr"
+    await anyio.to_thread.run_sync(_change, maywe.url, file, "\n".join([HEADER, *rows[1500:]]), complained)
+    assert "people.csv changed while it was imported" in complained.read_text()
+    done = await command_here(maywe.url, "import", str(file))
+    assert (done.exit_code, "move it away" in done.output) == (1, True), done.output
+
+
+def _change(url: str, file: Path, content: str, complained: Path) -> None:
+    process = _begun(url, file, complained)
+    file.write_text(content)
+    assert process.wait(30) == 1
+
+
+def _begun(url: str, file: Path, complained: Path = Path(os.devnull)) -> Forked:
+    """An import in a process of its own, after its first thousand rows."""
+    process = Forked(("import", str(file)), environment(url), stdout=Path(os.devnull), stderr=complained)
+    os.setpriority(os.PRIO_PROCESS, process.pid, 19)  # so that it is not done before it is looked at
+    kept = file.with_name(f"{file.name}.results.csv")
+    while not (kept.exists() and len(results(kept)) >= 1000):
+        assert process.poll() is None, "it ended too early"
+        time.sleep(0.01)
+    return process
 
 
 async def test_results_that_cannot_be_opened_are_said_plainly(maywe: Maywe, tmp_path: Path) -> None:
@@ -481,7 +518,7 @@ async def test_interrupted_and_started_again_it_ends_in_the_same_state(
     count = 2000
     file.write_text("\n".join([HEADER, *(give(n) if n % 2 else withdraw(n) for n in range(count))]) + "\n")
     kept = tmp_path / "people.csv.results.csv"
-    await anyio.to_thread.run_sync(_interrupt, maywe.url, file, kept, by)
+    await anyio.to_thread.run_sync(_interrupt, maywe.url, file, by)
     before = len(results(kept))
     assert 1000 <= before < count
     with kept.open("a") as opened:
@@ -498,13 +535,8 @@ async def test_interrupted_and_started_again_it_ends_in_the_same_state(
     await assert_whole(maywe)
 
 
-def _interrupt(url: str, file: Path, kept: Path, by: signal.Signals) -> None:
-    """Begin an import in a process of its own, and stop it after its first thousand rows."""
-    process = Forked(("import", str(file)), environment(url), stdout=Path(os.devnull), stderr=Path(os.devnull))
-    os.setpriority(os.PRIO_PROCESS, process.pid, 19)  # so that it is not done before it is looked at
-    while not (kept.exists() and len(results(kept)) >= 1000):
-        assert process.poll() is None, "it ended before it could be interrupted"
-        time.sleep(0.01)
+def _interrupt(url: str, file: Path, by: signal.Signals) -> None:
+    process = _begun(url, file)
     os.kill(process.pid, by)
     assert process.wait(30) != 0
 
@@ -519,6 +551,15 @@ async def test_long_rows_are_recorded_in_smaller_units(maywe: Maywe, tmp_path: P
     await load(maywe, tmp_path, *(give(n) for n in range(50, 100)), name="short.csv")
     first, last = [(await history(maywe, ada(n)))[0]["recorded_at"] for n in (50, 99)]
     assert first == last
+
+
+async def test_rows_about_one_person_are_recorded_in_smaller_units(maywe: Maywe, tmp_path: Path) -> None:
+    """Each is judged by all before it: a thousand at once would keep everybody else from writing for too long."""
+    rows = [(give if n % 2 else withdraw)(1, day=1 + n % 28) for n in range(28)]
+    done, told = await load(maywe, tmp_path, *rows)
+    assert (done.exit_code, set(told.values())) == (0, {"created"})
+    moments = Counter(event["recorded_at"] for event in await history(maywe, ada(1)))
+    assert sorted(moments.values()) == [8, 20]
 
 
 async def test_the_feed_tells_of_imported_rows(maywe: Maywe, tmp_path: Path) -> None:

@@ -96,9 +96,19 @@ class Counted(io.BytesIO):
         return super().readline(size)
 
 
-@pytest.mark.parametrize("line", ['a","c', 'a,"b', 'a"', '","', '",","', ',"', '"', '""', 'a""b', '"a",b'])
+@pytest.mark.parametrize(
+    "line", ['a","c', 'a,"b', 'a"', '","', '",","', ',"', '"', '""', 'a""b', '"a",b', 'a, " "', '"a" ,b', ' ","']
+)
 @pytest.mark.parametrize("first", ["", 'x,"\n', 'x"\n'])
 def test_each_line_is_read_some_times_however_many_there_are(first: str, line: str) -> None:
     opened = Counted((first + f"{line}\n" * 500).encode())
     assert sum(record.last - record.first + 1 for record in read_records(opened, is_csv=True)) >= 500
     assert opened.count < 5 * 500
+
+
+def test_what_cannot_be_told_in_some_readings_stands_within_a_cell() -> None:
+    """Whether a line is one of a cell is told far behind it, for each of many."""
+    opened = Counted((b'a, " "\n' * 400 + b'"b"\n') * 3)
+    records = list(read_records(opened, is_csv=True))
+    assert opened.count < 25 * 1203
+    assert records[-1].within is not None

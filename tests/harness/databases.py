@@ -58,7 +58,12 @@ class Databases:
                 live.backup(copied)
             return f"sqlite:///{path}"
         name = f"t_{uuid.uuid4().hex}"
-        self._execute(f"CREATE DATABASE {name} TEMPLATE {_database_of(url)} STRATEGY file_copy")
+        copying = f"CREATE DATABASE {name} TEMPLATE {_database_of(url)} STRATEGY file_copy"
+        try:
+            self._execute(copying)
+        except psycopg.errors.ObjectInUse:  # by whoever was stopped while it connected, and was not seen by then
+            self.await_left(url)
+            self._execute(copying)
         self._made.append(name)
         return self._named(name)
 
