@@ -32,18 +32,8 @@ class Row(NamedTuple):
         return "Row(...)"  # an identifier is never shown by accident
 
 
-class RolledBack(Exception):
-    """What would have become of some rows; nothing was kept."""
-
-    def __init__(self, results: list[str]) -> None:
-        self.results = results
-
-
-async def import_rows(
-    connection: AsyncConnection, store: Store, rows: Sequence[Row], *, now: datetime, dry_run: bool = False
-) -> list[str]:
-    """Record rows in one unit of work; per row `created`, `unchanged`, or `refused: ` and why. Raises RolledBack
-    instead of returning on a dry run."""
+async def import_rows(connection: AsyncConnection, store: Store, rows: Sequence[Row], *, now: datetime) -> list[str]:
+    """Record rows in one unit of work; per row `created`, `unchanged`, or `refused: ` and why."""
     unit = await Unit.begin(connection, store, now)
     judged = [_judge(row, unit) for row in rows]
     addresses = [address for address in judged if not isinstance(address, Invalid)]
@@ -55,8 +45,6 @@ async def import_rows(
             continue
         results.append(await _record(row, next(held), unit))
     await unit.finish()
-    if dry_run:
-        raise RolledBack(results)
     return results
 
 

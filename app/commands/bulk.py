@@ -14,7 +14,7 @@ from app.addressing import Subject
 from app.commands.results import Changed, InUse, OtherImport, Results, are_results
 from app.commands.rows import Line, WrongHeader, read_rows
 from app.commands.working import said_plainly, with_store
-from app.importing import RolledBack, Row, import_rows
+from app.importing import Row, import_rows
 from app.storage import ledger
 from app.storage.ledger import Link
 from app.storage.store import Store
@@ -95,19 +95,29 @@ def _chunks(lines: Iterator[Line]) -> Iterator[list[Line]]:
         yield chunk
 
 
+class _RolledBack(Exception):
+    """What would have become of some rows; nothing is kept."""
+
+    def __init__(self, results: list[str]) -> None:
+        super().__init__()
+        self.results = results
+
+
 async def _record(store: Store, lines: list[Line], *, dry_run: bool) -> tuple[list[str], Link]:
     """What became of each line, once it is committed, and the link of the chain at which it is on file."""
     rows = [line.row for line in lines if isinstance(line.row, Row)]
     now = datetime.now(UTC)
 
     async def work(connection: AsyncConnection) -> tuple[list[str], Link]:
-        recorded = await import_rows(connection, store, rows, now=now, dry_run=dry_run)
+        recorded = await import_rows(connection, store, rows, now=now)
+        if dry_run:
+            raise _RolledBack(recorded)
         _, link = await ledger.chain_head(connection)
         return recorded, link
 
     try:
         recorded, link = await store.database.write(work)
-    except RolledBack as dry:
+    except _RolledBack as dry:
         recorded, link = dry.results, _NOWHERE
     told = iter(recorded)
     return [line.row if isinstance(line.row, str) else next(told) for line in lines], link

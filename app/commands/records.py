@@ -31,16 +31,7 @@ class _Line(NamedTuple):
     ends: tuple[bool | None, ...]
 
 
-class _Begin(NamedTuple):
-    """Whether a line begins within a cell, and whether there may be spaces around the quotes of one."""
-
-    is_open: bool
-    is_loose: bool = False
-
-
-_ROW, _CELL = (_Begin(is_open=False),), (_Begin(is_open=True),)
 _BOTH: tuple[bool | None, bool | None] = False, True  # within no cell, or within one
-_EITHER = _Begin(is_open=False, is_loose=True), _Begin(is_open=True, is_loose=True)
 
 
 def read_records(opened: BinaryIO, *, is_csv: bool) -> Iterator[Record]:
@@ -52,7 +43,7 @@ def read_records(opened: BinaryIO, *, is_csv: bool) -> Iterator[Record]:
     ahead = _Ahead(opened, _PASSES * size)
     last = doubted = 0
     within = None
-    lines = _lines(opened, _ROW if is_csv else ())
+    lines = _lines(opened, (False,) if is_csv else ())
     for line in lines:
         first = last = last + 1
         reached += line.length
@@ -111,7 +102,7 @@ class _Ahead:
 
 def _rest(opened: BinaryIO) -> int:
     """How many lines an open cell has more; 0 if it does not end."""
-    for n, line in enumerate(_lines(opened, _CELL), start=1):
+    for n, line in enumerate(_lines(opened, (True,)), start=1):
         if line.ends != (True,):
             return n if line.ends == (False,) else 0
     return 0
@@ -123,7 +114,7 @@ def _doubtful(opened: BinaryIO) -> tuple[int, bool]:
     order, nobody knows again. And whether to the end of the file all is in order that is read as rows."""
     n = doubtful = 0
     as_row, as_cell = _BOTH
-    for n, line in enumerate(_lines(opened, _EITHER), start=1):
+    for n, line in enumerate(_lines(opened, _BOTH, is_loose=True), start=1):
         as_row = None if as_row is None else line.ends[as_row]
         as_cell = None if as_cell is None else line.ends[as_cell]
         if as_cell is None and as_row is not None:
@@ -136,22 +127,21 @@ def _doubtful(opened: BinaryIO) -> tuple[int, bool]:
     return (doubtful, doubtful == 0) if as_row is False else (n, False)
 
 
-def _lines(opened: BinaryIO, begins: tuple[_Begin, ...]) -> Iterator[_Line]:
-    begun = _Line(0, b"", tuple(begin.is_open for begin in begins))
+def _lines(opened: BinaryIO, begins: tuple[bool | None, ...], *, is_loose: bool = False) -> Iterator[_Line]:
+    """The lines, each begun within a cell or within none; `is_loose` allows spaces around the quotes of one."""
+    begun = _Line(0, b"", begins)
     while piece := _piece(opened):
-        line = _continued(begun, piece, begins)
+        line = _continued(begun, piece, is_loose=is_loose)
         while not piece.endswith(b"\n") and (piece := _piece(opened)):
-            line = _continued(line, piece, begins)._replace(octets=None)
+            line = _continued(line, piece, is_loose=is_loose)._replace(octets=None)
         yield line
 
 
-def _continued(line: _Line, piece: bytes, begins: tuple[_Begin, ...]) -> _Line:
-    length, ends = line.length + len(piece), line.ends
+def _continued(line: _Line, piece: bytes, *, is_loose: bool) -> _Line:
+    ends = line.ends
     if b'"' in piece:
-        ends = tuple(
-            _is_open_after(piece, end, is_loose=begin.is_loose) for end, begin in zip(ends, begins, strict=True)
-        )
-    return _Line(length, piece, ends)
+        ends = tuple(_is_open_after(piece, end, is_loose=is_loose) for end in ends)
+    return _Line(line.length + len(piece), piece, ends)
 
 
 def _piece(opened: BinaryIO) -> bytes:

@@ -207,7 +207,7 @@ async def _http(request: Request, error: Exception) -> Response:
 
 _DETAILS = {
     404: "There is nothing at this address.",
-    415: "Send the media type that this operation takes, in UTF-8: application/json.",
+    415: "Send the media type that this operation takes, in UTF-8; most take application/json.",
 }
 
 
