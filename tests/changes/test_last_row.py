@@ -1,11 +1,13 @@
 """Per person, purpose and channel the last row is the truth, and so is the snapshot (domain 5): also where a notice
 gave a purpose other channels, and where an erasure left its mark."""
 
+import random
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from tests.changes.polling import follow
 from tests.changes.test_snapshot import snapshot
+from tests.harness.effort import effort
 from tests.harness.service import Maywe
 
 ADA, OLD = {"type": "customer", "id": "ada"}, {"type": "customer", "id": "old"}
@@ -109,3 +111,89 @@ async def test_a_consent_from_before_an_erasure_is_no_yes_in_any_row(maywe: Mayw
     for rows in await told(maywe, ADA):
         assert rows["offers", "email"] == ("withdrawn", True)
         assert rows["recommendations", None] == ("objected", True)
+
+
+NO_MORE = {"objected", "objected_to_marketing", "consent_withdrawn", "consent_refused", "suppressed"}
+VARYING: dict[str, list[list[str] | None]] = {
+    "offers": [["email", "sms"], ["email"], None],
+    "recommendations": [None, ["post"], ["post", "phone"]],
+    "improvement": [None, ["post"]],
+    "postal_offers": [["post"], ["post", "phone"], None],
+}
+
+
+class Notice:
+    """The shop's catalogue, whose purposes get other channels with each version."""
+
+    def __init__(self, maywe: Maywe, shop: dict[str, Any], chance: random.Random) -> None:
+        self._maywe, self._shop, self._chance = maywe, shop, chance
+        self._count = 0
+        self.version = shop["version"]
+        self.channels = {purpose: shop["purposes"][purpose].get("channels") for purpose in VARYING}
+
+    async def change(self) -> None:
+        self._count += 1
+        self.version = f"v{self._count}"
+        self.channels |= {purpose: self._chance.choice(forms) for purpose, forms in VARYING.items()}
+        changed = {p: self._shop["purposes"][p] | {"channels": has} for p, has in self.channels.items()}
+        start = datetime.now(UTC).isoformat()
+        purposes = self._shop["purposes"] | changed
+        document = self._shop | {"version": self.version, "effective_from": start, "purposes": purposes}
+        await self._maywe.publish(document)
+
+    def place(self) -> dict[str, Any]:
+        purpose = self._chance.choice(list(VARYING))
+        channels = self.channels[purpose]
+        return {"purpose": purpose} | ({"channel": self._chance.choice(channels)} if channels else {})
+
+    @property
+    def places(self) -> list[Place]:
+        return [(purpose, channel) for purpose, has in self.channels.items() for channel in has or (None,)]
+
+
+async def act(maywe: Maywe, notice: Notice, who: dict[str, str], chance: random.Random) -> None:
+    """One thing that a person does, or that happens to them."""
+    place = notice.place()
+    word = chance.choice(["give", "withdraw", "object", "refuse", "withdraw_objection", "scope", "erased"])
+    if word == "erased":
+        other = {"type": "customer", "id": f"old-{chance.random()}"}
+        await maywe.establish(other, {"fact": "enquiry", "reference": "question"})
+        await maywe.http.post(f"/v1/subjects/{await maywe.find(other)}/erasure", json={})
+        await maywe.http.post(f"/v1/subjects/{await maywe.find(who)}/identifiers", json=other)
+        return
+    choice: dict[str, Any] = {**place, "choice": word}
+    if word == "scope":
+        choice = {"scope": "all_marketing", "choice": chance.choice(["object", "withdraw_objection"])}
+    elif word == "give" and place["purpose"] != "offers":
+        choice["choice"] = "withdraw_objection"
+    elif word != "give" and chance.random() < 0.5:
+        choice.pop("channel", None)  # all of them
+    await maywe.choose(who, choice, notice=notice.version)
+
+
+async def test_whatever_happens_to_people_and_notices(maywe: Maywe, shop: dict[str, Any]) -> None:
+    chance = random.Random(7)
+    notice = Notice(maywe, shop, chance)
+    people = [{"type": "customer", "id": f"c-{n}"} for n in range(3)]
+    for who in people:
+        await maywe.establish(who, {"fact": "enquiry", "reference": "question"})
+    for _ in range(effort(25, 200)):
+        if chance.random() < 0.2:
+            await notice.change()
+        who = chance.choice(people)
+        await act(maywe, notice, who, chance)
+        feed, listed = await told(maywe, who)
+        subject_id, (lines, _) = await maywe.find(who), await snapshot(maywe)
+        scopes = {row["scope"] for row in lines if row["subject_id"] == subject_id}
+        suppressed = any(row["subject_id"] == subject_id and row["type"] == "subject.linked" for row in lines)
+        for purpose, channel in notice.places:
+            answer = await maywe.ask(who, purpose, **({"channel": channel} if channel else {}))
+            status, objected = listed.get((purpose, channel), (None, False))
+            last = feed.get((purpose, channel), (None, False))
+            if answer["basis"] == "consent":
+                assert (status, objected) == last == ("given", False)
+            elif answer["decision"]:
+                assert not objected
+            elif answer["reason"] in NO_MORE:
+                assert objected or status in ("withdrawn", "refused") or "all_marketing" in scopes or suppressed
+                assert last != ("given", False)
