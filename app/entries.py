@@ -5,6 +5,7 @@ from typing import Any
 
 from app.decision.fold import Change
 from app.decision.model import Event, Standing
+from app.documents import instant
 from app.storage.ledger import Entry
 
 _TOLD = ("notice", "explicit", "reference", "data_categories", "holds")
@@ -13,7 +14,7 @@ _TOLD = ("notice", "explicit", "reference", "data_categories", "holds")
 def told(event: Event) -> dict[str, Any]:
     """What the ledger keeps of an event beside its columns: only what is set."""
     data = {name: value for name in _TOLD if (value := getattr(event, name))}
-    return data | ({"until": event.until.isoformat()} if event.until else {})
+    return data | ({"until": instant(event.until)} if event.until else {})
 
 
 def digest_of_evidence(entry: Entry) -> str | None:

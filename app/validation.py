@@ -5,6 +5,8 @@ from typing import Any
 OBJECT = "This is an object."
 LIST = "This is a list."
 NO_FIELD = "There is no such field here."
+DATE = "This is a date, such as 2026-11-01."
+TIME = "This is a time with its zone, such as 2026-11-01T00:00:00Z."
 WHOLE = "This is a whole number."
 # Only these of the validator's own messages, and those of this project, are known to hold nothing that was sent.
 SENTENCES = {
@@ -20,8 +22,10 @@ SENTENCES = {
     "int_type": WHOLE,
     "int_parsing": WHOLE,
     "float_parsing": "This is a number.",
-    "date_parsing": "This is a date, such as 2026-11-01.",
-    "datetime_parsing": "This is a time with its zone, such as 2026-11-01T00:00:00Z.",
+    "date_type": DATE,
+    "date_parsing": DATE,
+    "datetime_type": TIME,
+    "datetime_parsing": TIME,
     "list_type": LIST,
     "tuple_type": LIST,
     "dict_type": OBJECT,

@@ -14,6 +14,7 @@ from app.decision.catalogue import Catalogue, Timeline
 from app.decision.fold import Change
 from app.decision.model import Event, State
 from app.decision.refusal import Erased, NotReady, Unknown
+from app.documents import instant
 from app.entries import told, written
 from app.storage import ledger, subjects
 from app.storage.database import Conflict
@@ -185,7 +186,7 @@ class Unit:
     def take_over(self, state: State, left_by: str, kept: State, identifier_id: str) -> None:
         """Let a subject take over what an erasure or unlinking kept (domain 3.4)."""
         self.tell_ends(state)
-        told = {"takes_over": left_by, "suppressed_since": max(kept.erasures).isoformat()}
+        told = {"takes_over": left_by, "suppressed_since": instant(max(kept.erasures))}
         draft = self.draft(state, "subject.linked", {"identifier_id": identifier_id, **told})
         purposes = {*state.by_purpose, *kept.by_purpose}
         self.change(state, draft, purposes, lambda: fold.take_over(state, kept, side=draft.event_id))

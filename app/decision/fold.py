@@ -165,9 +165,11 @@ def keep(
         if about is None and fresh.version == 0 and fresh.status is None and previous.status is None:
             continue
         is_first = fresh.version == 0 and fresh.status is not None  # until now a scope may have spoken for it
-        effective = is_first or (previous.status, previous.objected) != (fresh.status, fresh.objected)
+        told = state.standings.get(purpose, {}).get(channel or "", previous)  # another notice may have made more of it
+        effective = is_first or any(s.meaning != fresh.meaning for s in (previous, told))
         kept = fresh._replace(version=fresh.version + effective)
-        change = Change(purpose, channel, previous, kept, effective)
+        was = previous if previous.meaning != fresh.meaning else told
+        change = Change(purpose, channel, was, kept, effective)
         if kept.version:
             state.standings.setdefault(purpose, {})[channel or ""] = change.standing
         changes.append(change)

@@ -96,11 +96,14 @@ class Case:
 
     @property
     def noes_anywhere(self) -> list[Event]:
-        """The noes in force on whichever channel of the purpose, each where it was said."""
-        if self.channel is None:
-            return self.noes
+        """The noes in force on any channel that the purpose has or a no was said on, oldest first."""
+        if not self.hearing.has_noes(self.key):
+            return []
         if self._noes_anywhere is None:
-            self._noes_anywhere = self.hearing.noes_in_force(self.key, None)
+            said_on = {no.channel for no in self.hearing.noes_in_force(self.key, None)} - {None}
+            places = {*(self.plan.purpose.channels or (None,)), *said_on}
+            found = {no for place in places for no in self.hearing.noes_in_force(self.key, place)}
+            self._noes_anywhere = sorted(found, key=lambda e: e.order)
         return self._noes_anywhere
 
     @property
@@ -132,9 +135,11 @@ def _added_after_refusal(case: Case, ground: Ground) -> bool:
     of the purpose."""
     if ground.basis in _NEVER_SWAPPED:
         return False
+    give = case.consent.give if ground.basis == "consent" else None  # what was agreed to since is no swap
+    refused = [no for no in case.noes_anywhere if give is None or give.at <= no.at]
     return any(
         not _had_ground(case, ground.basis, no.at) and not (ground.basis == "contract" and _contracted_since(case, no))
-        for no in case.noes_anywhere
+        for no in refused
     )
 
 

@@ -271,6 +271,10 @@ class Hearing:
         self.own = History(person.own, timeline, until)
         self.heard = [History(state, timeline, until) for state in person.heard]
 
+    def has_noes(self, purpose: str) -> bool:
+        """Whether there is any no to a purpose, own or heard, on whichever channel, in force or not."""
+        return any(history.noes(purpose, None) for history in (self.own, *self.heard))
+
     def _noes_there(self, purpose: str, channel: str | None) -> list[Event]:
         return [no for other in self.heard for no in other.noes_in_force(purpose, channel)]
 

@@ -65,6 +65,11 @@ class Standing(NamedTuple):
     basis: str | None
     version: int = 0
 
+    @property
+    def meaning(self) -> tuple[str | None, bool]:
+        """What of it is a change when it differs."""
+        return self.status, self.objected
+
 
 @dataclass
 class State:

@@ -182,9 +182,10 @@ def _sorted(events: Iterable[Event], type: str) -> list[Event]:
     return sorted((e for e in events if e.type == type), key=_order)
 
 
-def _identity(event: Event) -> tuple[str, str]:
-    """What is the same of the same event, as often as it may stand in a history."""
-    return event.id, event.side
+def _identity(event: Event) -> tuple[str, str, str | None]:
+    """What is the same of the same event, as often as it may stand in a history. A no that an erasure kept stands there
+    once for each channel it was in force on."""
+    return event.id, event.side, event.channel
 
 
 def _at(event: Event) -> datetime:

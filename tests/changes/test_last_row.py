@@ -113,6 +113,32 @@ async def test_a_consent_from_before_an_erasure_is_no_yes_in_any_row(maywe: Mayw
         assert rows["recommendations", None] == ("objected", True)
 
 
+async def test_a_no_that_another_notice_made_of_it_before_is_told(maywe: Maywe, shop: dict[str, Any]) -> None:
+    """By that notice the standing was withdrawn already, but no row had told it."""
+    await maywe.choose(ADA, {"purpose": "service_consent", "choice": "give"}, notice="conformance-1")
+    await maywe.choose(ADA, {"scope": "all_marketing", "choice": "object"})
+    await republish(maywe, shop, {"service_consent": {"kind": "direct_marketing"}})
+    await maywe.choose(ADA, {"purpose": "service_consent", "choice": "withdraw"})
+    assert (await maywe.ask(ADA, "service_consent"))["decision"] is False
+    for rows in await told(maywe, ADA):
+        assert rows["service_consent", None][0] == "withdrawn"
+    assert (await follow(maywe.http))[0][-1]["previous_status"] == "given"
+
+
+async def test_a_no_that_an_erasure_kept_for_some_channels_outlives_another(maywe: Maywe, shop: dict[str, Any]) -> None:
+    channels = ["email", "sms", "post"]
+    await republish(maywe, shop, {"improvement": {"channels": channels}})
+    await maywe.choose(ADA, {"purpose": "improvement", "choice": "object"})
+    await maywe.choose(ADA, {"purpose": "improvement", "channel": "sms", "choice": "withdraw_objection"})
+    await maywe.http.post(f"/v1/subjects/{await maywe.find(ADA)}/erasure", json={})
+    await maywe.choose(ADA, {"purpose": "improvement", "channel": "post", "choice": "withdraw"})
+    everything = (await maywe.http.post("/v1/check/all", json={"subject": ADA})).json()["decisions"]
+    allowed = {d["channel"]: d["decision"] for d in everything if d["purpose"] == "improvement"}
+    for channel in channels:
+        answer = await maywe.ask(ADA, "improvement", channel=channel)
+        assert answer["decision"] is allowed[channel] is False  # before it had channels, the lift was none of all of it
+
+
 NO_MORE = {"objected", "objected_to_marketing", "consent_withdrawn", "consent_refused", "suppressed"}
 VARYING: dict[str, list[list[str] | None]] = {
     "offers": [["email", "sms"], ["email"], None],

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from app.decision import fold
 from app.decision.catalogue import Catalogue, DataCategory, Ground, Purpose, StandingAssessment, Timeline
-from app.decision.model import CHANNELS, Event, Person, Question, State
+from app.decision.model import CHANNELS, NOES, Event, Person, Question, State
 from app.decision.present import Present, present_of
 from app.decision.rules import decide
 from app.storage import codec
@@ -120,7 +120,11 @@ def states(draw: st.DrawFn) -> State:
     purposes = draw(st.lists(st.sampled_from(PURPOSES[:4]), min_size=1, max_size=2))
     channels = draw(st.lists(CHANNEL, min_size=1, max_size=2))
     for position in range(draw(st.integers(0, 16))):
-        fold.place(state, draw(events(position, purposes, channels)))
+        event = draw(events(position, purposes, channels))
+        fold.place(state, event)
+        others = [channel for channel in channels if channel != event.channel]
+        if event.type in NOES and event.purpose and others and draw(st.booleans()):
+            fold.place(state, event._replace(channel=others[0]))  # as an erasure keeps a no: once for each channel
     state.erasures = draw(st.lists(INSTANTS, max_size=1))
     return state
 

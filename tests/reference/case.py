@@ -98,8 +98,17 @@ class Case:
         """No swap of basis: a ground that was added after a no which is in force does not count."""
         if ground["basis"] in ("legal_obligation", "vital_interest"):
             return False
-        anywhere = Place(self.place.purpose, None)  # any no on the purpose
-        return any(self.is_added_after(n.at, ground["basis"]) for n in self._noes_in_force(anywhere))
+        agreed_at = None
+        if ground["basis"] == "consent" and (give := self.said(self.place)[1]) is not None:
+            agreed_at = give.at  # to a ground that the person agreed to since, nobody swapped
+        refused = [n.at for n in self.noes_on_purpose() if agreed_at is None or agreed_at <= n.at]
+        return any(self.is_added_after(at, ground["basis"]) for at in refused)
+
+    def noes_on_purpose(self) -> list[Event]:
+        """Any no on the purpose: in force on a channel it has, or on one that a no was said on."""
+        purpose = self.place.purpose
+        named = {n.channel for n in self._noes_in_force(Place(purpose, None))} - {None}
+        return [n for c in {*(self.channels or [None]), *named} for n in self._noes_in_force(Place(purpose, c))]
 
     def is_added_after(self, refused_at: datetime, basis: str) -> bool:
         if self.had_ground_here(self.catalogue.in_force_or_first(refused_at), basis):
