@@ -2,7 +2,7 @@
 identifiers what was said, how and when."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -38,21 +38,36 @@ async def page_after(connection: AsyncConnection, store: Store, after: str, *, l
     return await _page(connection, store, await people.holders_after(connection, after, limit=limit), now)
 
 
+class Meanwhile(NamedTuple):
+    """The rows of everybody on whom some entries of the ledger bear, the position of the last of these, and how many of
+    them tell of an erasure or unlinking."""
+
+    rows: list[dict[str, Any]]
+    reached: int
+    gone: int
+
+
 async def page_since(
     connection: AsyncConnection, store: Store, position: int, *, limit: int, now: datetime
-) -> tuple[Page, int]:
-    """The rows of everybody on whom so many entries of the ledger after a position bear, and the position of the last
-    of these."""
+) -> Meanwhile:
+    """What bears on so many entries of the ledger after a position. Of a contract that ended there is a row of its own:
+    one before it may say that it is open."""
     head = await ledger.head(connection)
     entries = [one.entry for one in await ledger.between(connection, position + 1, head.position, limit=limit)]
     concerned = {entry.subject_id for entry in entries if entry.subject_id is not None}
-    page = await _page(connection, store, await people.holders_concerned(connection, concerned), now)
-    return page, entries[-1].position if entries else position
+    ended = {entry.event_id for entry in entries if entry.type == "fact.contract_ended"}
+    holders = await people.holders_concerned(connection, concerned)
+    page = await _page(connection, store, holders, now, ended)
+    gone = sum(entry.type in ("subject.erased", "subject.unlinked") for entry in entries)
+    return Meanwhile(page.rows, entries[-1].position if entries else position, gone)
 
 
-async def _page(connection: AsyncConnection, store: Store, holders: list[Holder], now: datetime) -> Page:
+async def _page(
+    connection: AsyncConnection, store: Store, holders: list[Holder], now: datetime, ended: Collection[str] = ()
+) -> Page:
+    """The rows of some identifiers; with the ends of contracts that are named, which else leave no row."""
     timeline = await store.timeline(connection, await ledger.head(connection))
-    said = [(holder, list(_said(holder.person, timeline, now))) for holder in holders]
+    said = [(holder, list(_said(holder.person, timeline, now, ended))) for holder in holders]
     event_ids = list({event.id for _, events in said for event in events})
     entries = await ledger.named(connection, event_ids)
     evidence = await subjects.evidence_named(connection, event_ids)
@@ -64,7 +79,7 @@ async def _page(connection: AsyncConnection, store: Store, holders: list[Holder]
     return Page(rows, [holder.identifier_id for holder in holders])
 
 
-def _said(person: Person, timeline: Timeline, now: datetime) -> Iterator[Event]:
+def _said(person: Person, timeline: Timeline, now: datetime, ended: Collection[str]) -> Iterator[Event]:
     """What everything on file comes down to: choices, heard noes included, and facts; each once, oldest first."""
     hearing = Hearing(person, timeline, None)
     events = [
@@ -72,6 +87,7 @@ def _said(person: Person, timeline: Timeline, now: datetime) -> Iterator[Event]:
         *_on_scopes(hearing),
         *_suppression(person),
         *_facts(person, hearing, timeline),
+        *(event for event in person.own.facts if event.id in ended),
     ]
     found = {(e.type, e.purpose, e.scope, e.channel, e.reference, e.at): e for e in reversed(events)}
     yield from sorted(found.values(), key=lambda e: e.order)

@@ -80,14 +80,13 @@ async def _import(
 
 def _chunks(lines: Iterator[Line]) -> Iterator[list[Line]]:
     chunk: list[Line] = []
-    named = Counter[Subject]()
+    named = Counter[Subject | None]()
     begun = 0
     for line in lines:
         chunk.append(line)
         subject = line.row.subject if isinstance(line.row, Row) else None
-        named.update([subject] if subject else ())
-        is_same = subject is not None and named[subject] == _CHUNK_SAME
-        if is_same or len(chunk) == _CHUNK or line.octets - begun > _CHUNK_OCTETS:
+        named[subject] += subject is not None
+        if named[subject] == _CHUNK_SAME or len(chunk) == _CHUNK or line.octets - begun > _CHUNK_OCTETS:
             yield chunk
             chunk, begun = [], line.octets
             named.clear()

@@ -1,6 +1,7 @@
 """export: everybody's choices in force, and the facts beside them, into a file."""
 
 import csv
+import errno
 import io
 import os
 import sys
@@ -23,6 +24,7 @@ from app.storage.store import Store
 from app.writing import no_catalogue
 
 _PAGE = 500  # identifiers
+_LEFT_OUT = {"wording": None, "grounds": None, "decided_by": None, "reason": "left out"}  # free text; a reason must be
 _EXPORTED = tuple(column for column in COLUMNS if column != "source")
 
 
@@ -37,7 +39,9 @@ class _Place(msgspec.Struct):
     octets: Annotated[int, msgspec.Meta(ge=0)] = 0
     rows: int = 0
     identifiers: int = 0
-    without_wording: int = 0
+    again: int = 0
+    gone: int = 0
+    without_text: int = 0
     not_taken: int = 0
     position: Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)] = 0
     digest: bytes = b""
@@ -53,37 +57,41 @@ class _Draft:
         self._beside = file.with_name(f".{file.name}.place")
         self._columns = list(_EXPORTED) if is_csv(file) else None
         self._out = self._opened()
-        self._keep(self._read() or _Place())
+        self._keep(self._read())
 
     def _opened(self) -> BinaryIO:
         """The file, which nobody else is writing now."""
         while True:
-            mine = 0 if self._beside.exists() else os.O_EXCL
-            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | mine, 0o600)  # it will be full of identifiers
+            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)  # it will be full of identifiers
             out = os.fdopen(descriptor, "r+b")
             lock(out, self._file)
             here = os.fstat(descriptor)
             is_there = self._path.exists() and os.path.samestat(self._path.stat(), here)
             if is_there and here.st_nlink == 1:
+                if here.st_size and not self._beside.exists():
+                    out.close()
+                    raise FileExistsError(errno.EEXIST, "is there, and no draft of an export", str(self._path))
                 os.fchmod(descriptor, 0o600)
                 return out
-            out.close()
             if is_there:  # who wrote it was killed once it had its name: it is an export of then
-                self._path.unlink()
-                self._beside.unlink(missing_ok=True)
+                self._remove()
+            out.close()
 
     @property
     def is_csv(self) -> bool:
         """Whether it has columns."""
         return self._columns is not None
 
-    def _read(self) -> _Place | None:
+    def _read(self) -> _Place:
         try:
             return msgspec.json.decode(self._beside.read_bytes(), type=_Place)
-        except FileNotFoundError:
-            return None
-        except msgspec.DecodeError:
+        except (FileNotFoundError, msgspec.DecodeError):
             return _Place()
+
+    def _remove(self) -> None:
+        """Place first: of a draft without one, nothing is gone on with."""
+        self._beside.unlink(missing_ok=True)
+        self._path.unlink()
 
     def _keep(self, place: _Place) -> None:
         self.place = place
@@ -107,10 +115,10 @@ class _Draft:
         for row in rows:
             octets = self._encoded(row)
             is_fit = is_taken(octets, self._columns)
-            if not is_fit and row.get("wording"):  # no choice is lost over it
-                octets = self._encoded({**row, "wording": None})
+            if not is_fit and (texts := {name: _LEFT_OUT[name] for name in _LEFT_OUT if row.get(name)}):
+                octets = self._encoded(row | texts)  # nothing is lost over what was said beside it
                 is_fit = is_taken(octets, self._columns)
-                now.without_wording += is_fit
+                now.without_text += is_fit
             if is_fit:
                 self._out.write(octets)
             now.rows += is_fit
@@ -128,8 +136,7 @@ class _Draft:
         with self._out:
             if not place(self._path, self._file):
                 return False
-            self._path.unlink()
-            self._beside.unlink(missing_ok=True)
+            self._remove()
             return True
 
 
@@ -167,18 +174,19 @@ def _export_file(file: Path) -> None:
 
     async def work(store: Store) -> tuple[_Draft, people.Counts]:
         async with store.database.view() as connection:
-            counts, head = await people.count(connection), await ledger.head(connection)
+            known, head = (await people.count(connection)).known, await ledger.head(connection)
             if not await store.timeline(connection, head):
                 raise no_catalogue()
         draft = _Draft(file)
         async with store.database.view() as connection:
             passed = await ledger.digest_at(connection, draft.place.position)
         draft.begin(head.position, goes_on=passed == draft.place.digest)
-        with click.progressbar(length=counts.known, label="exporting", file=sys.stderr) as bar:
+        with click.progressbar(length=known, label="exporting", file=sys.stderr) as bar:
             bar.update(draft.place.identifiers)
             await _read_through(store, draft, bar.update)
         await _catch_up(store, draft)
-        return draft, counts
+        async with store.database.view() as connection:
+            return draft, await people.count(connection)
 
     try:
         draft, counts = with_store(work)
@@ -187,13 +195,18 @@ def _export_file(file: Path) -> None:
     if not draft.finish():
         raise click.ClickException(f"{file} is there by now; move it away, and start again")
     told = draft.place
-    click.echo(f"{told.rows} rows under {told.identifiers} identifiers in {file}")
+    meanwhile = f", {told.again} of them of people to whom something happened meanwhile" if told.again else ""
+    click.echo(f"{told.rows} rows under {told.identifiers} identifiers in {file}{meanwhile}")
     hint = " (.ndjson takes more than .csv)" if draft.is_csv else ""
     missing = (
         (counts.unknown, "left out, their values not being known: {} identifiers that only a link named"),
         (counts.erased, "left out, their values not being known: {} identifiers that were erased or unlinked"),
         (counts.linked, "taken apart, as a row has one identifier: {} people known under several; link them again"),
-        (told.without_wording, "left out, as import takes no such wording: that of {} rows"),
+        (
+            told.gone,
+            "perhaps in it all the same: {} people or identifiers erased or unlinked meanwhile; export again",
+        ),
+        (told.without_text, "left out, as import takes no such text: that of {} rows"),
         (told.not_taken, f"left out, as import takes no such rows{hint}: {{}} rows"),
     )
     for number, what in missing:
@@ -218,8 +231,9 @@ async def _catch_up(store: Store, draft: _Draft) -> None:
     while True:
         async with store.database.view() as connection:
             since, now = draft.place.since, datetime.now(UTC)
-            page, reached = await page_since(connection, store, since, limit=_PAGE, now=now)
+            found = await page_since(connection, store, since, limit=_PAGE, now=now)
             _, link = await ledger.chain_head(connection)
-        if reached == since:
+        if found.reached == since:
             return
-        draft.add(page.rows, link, since=reached)
+        again, gone = draft.place.again + len(found.rows), draft.place.gone + found.gone
+        draft.add(found.rows, link, since=found.reached, again=again, gone=gone)

@@ -44,7 +44,7 @@ _OF_FACTS = (
     *("fact", "reference", "opt_out_offered", "own_similar_products", "data_categories", "until"),
     *("guardian_authorised", "grounds", "decided_by", "reason"),
 )
-_INSTANT = re.compile(rb"(?<![^,])[ \t]*\d{4}-\d\d-\d\d[Tt][^,]*")
+_INSTANT = re.compile(r"(?<![^,])[ \t]*\d{4}-\d\d-\d\d[Tt]")
 _FLAGS = ("explicit", "opt_out_offered", "own_similar_products", "guardian_authorised")
 COLUMNS = (*ImportRow.model_fields, *_OF_FACTS)
 
@@ -134,9 +134,9 @@ def _refused(record: Record, why: str) -> str:
 
 
 def _holds_another(octets: bytes) -> bool:
-    """Whether several lines hold more than one instant as a cell of its own, were there no quotes: each row has one."""
-    lines = re.split(rb"[\r\n]+", octets.replace(b'"', b""))
-    return len(lines) > 1 and sum(len(_INSTANT.findall(line)) for line in lines) > 1
+    """Whether a cell of several lines holds what each row has: an instant that fills a cell, were there no quotes."""
+    cells = (re.split(r"[\r\n]+", cell.replace('"', "")) for cell in _cells(_decoded(octets)))
+    return any(len(lines) > 1 and any(map(_INSTANT.search, lines)) for lines in cells)
 
 
 def _parsed(octets: bytes, columns: list[str] | None) -> Row | str:

@@ -163,7 +163,9 @@ async def test_what_happens_while_it_is_written_is_in_it(
     lines = [f"customer,c-{n},offers,email,give,conformance-1,app,2026-11-02T10:00:00Z" for n in range(1200)]
     many.write_text("\n".join([columns, *lines]))
     assert (await command_here(maywe.url, "import", str(many))).exit_code == 0
+    begun, ended = ({"fact": f"contract_{word}", "reference": "o-1"} for word in ("started", "ended"))
     for n in range(12):
+        await maywe.establish({"type": "customer", "id": f"c-{200 + n}"}, begun)
         subject_id = await maywe.find({"type": "customer", "id": f"c-{100 + n}"})
         await maywe.http.post(f"/v1/subjects/{subject_id}/identifiers", json={"type": "device", "id": f"phone-{n}"})
     process = Forked(("export", str(file)), environment(maywe.url), stdout=tmp_path / "out", stderr=tmp_path / "err")
@@ -172,16 +174,21 @@ async def test_what_happens_while_it_is_written_is_in_it(
     assert 0 < done_of(place) < 1200
     for n in range(12):
         await maywe.choose({"type": "customer", "id": f"c-{n}"}, {**OFFERS, "choice": "withdraw"})
+        await maywe.establish({"type": "customer", "id": f"c-{200 + n}"}, ended)
         await maywe.choose({"type": "customer", "id": f"new-{n}"}, {"purpose": "improvement", "choice": "object"})
         phone = {"type": "device", "id": f"phone-{n}"}
         await maywe.choose(phone, {"purpose": "recommendations", "choice": "object"})
-    await export(maywe, file)
+    subject_id = await maywe.find({"type": "customer", "id": "c-300"})
+    await maywe.http.post(f"/v1/subjects/{subject_id}/erasure", json={})
+    told = await export(maywe, file)
+    assert "perhaps in it all the same: 1 people or identifiers" in told
     async with in_process(databases.make(engine)) as other:
         await other.publish(shop)
         assert (await command_here(other.url, "import", str(file))).exit_code == 0
         for n in range(12):
             asked = [(f"c-{n}", OFFERS), (f"new-{n}", {"purpose": "improvement"})]
             asked.append((f"c-{100 + n}", {"purpose": "recommendations"}))
+            asked.append((f"c-{200 + n}", {"purpose": "order_updates", "channel": "email"}))
             for id, question in asked:
                 assert (await other.ask({"type": "customer", "id": id}, **question))["decision"] is False
         assert (await other.ask({"type": "customer", "id": "c-1199"}, **OFFERS))["decision"] is True
@@ -234,6 +241,29 @@ async def test_a_row_that_import_would_not_take_spoils_no_other(
                 assert (await other.ask({"type": "customer", "id": f"c-{n}"}, "improvement"))["reason"] == "objected"
 
 
+@pytest.mark.parametrize("form", ["ndjson", "csv"])
+async def test_no_fact_is_lost_over_its_reason(
+    maywe: Maywe, databases: Databases, engine: str, shop: dict[str, Any], tmp_path: Path, form: str
+) -> None:
+    await maywe.choose(ADA, GIVE, notice="conformance-1")
+    invalid = {"fact": "consent_invalidated", "purpose": "offers", "channel": "email", "reason": 'said \\"no\\"'}
+    await maywe.establish(ADA, invalid)
+    file = tmp_path / f"all.{form}"
+    await export(maywe, file)
+    async with in_process(databases.make(engine)) as other:
+        await other.publish(shop)
+        assert (await command_here(other.url, "import", str(file))).exit_code == 0
+        found = (await other.http.get(f"/v1/subjects/{await other.find(ADA)}/events")).json()["events"]
+        assert [event["type"] for event in found] == ["fact.consent_invalidated"]
+
+
+async def test_a_draft_with_nothing_in_it_is_in_nobodys_way(maywe: Maywe, tmp_path: Path) -> None:
+    """As it is left by who was killed as soon as they had made it."""
+    (tmp_path / ".all.csv.part").touch()
+    await export(maywe, tmp_path / "all.csv")
+    assert os.listdir(tmp_path) == ["all.csv"]
+
+
 async def test_who_is_taken_apart_is_counted(maywe: Maywe, tmp_path: Path) -> None:
     await maywe.choose(ADA, {**OFFERS, "choice": "withdraw"})
     await maywe.http.post(f"/v1/subjects/{await maywe.find(ADA)}/identifiers", json={"type": "customer", "id": "c-1"})
@@ -270,7 +300,7 @@ async def test_no_choice_is_lost_over_its_wording(
         await maywe.choose({"type": "customer", "id": f"c-{n}"}, no, evidence={"wording": wording})
     file = tmp_path / f"all.{form}"
     left_out = {"ndjson": 1, "csv": 3}[form]
-    assert f"left out, as import takes no such wording: that of {left_out} rows" in await export(maywe, file)
+    assert f"left out, as import takes no such text: that of {left_out} rows" in await export(maywe, file)
     async with in_process(databases.make(engine)) as other:
         await other.publish(shop)
         assert " 0 refused" in (await command_here(other.url, "import", str(file))).output
