@@ -8,6 +8,7 @@ from app.decision.history import Hearing
 from app.decision.model import Event, Person, Standing, State
 
 AUTOMATED = frozenset({"automated_decision", "marketing_profiling"})  # kinds that the automation objection stops
+_RESTS_ON_A_GIVE = ("given", "expired", "outdated")
 _SAID = {"choice.refuse": "refused"}
 
 
@@ -24,7 +25,7 @@ def standing(state: State, key: str, channel: str | None, *, timeline: Timeline,
     if purpose.rests_on("consent"):
         consent = consent_on(hearing, key, channel, purpose)
         status, event = _consent_status(consent, purpose, timeline, now)
-        if suppressed and status == "given":
+        if suppressed and status in _RESTS_ON_A_GIVE:
             return Standing("withdrawn", True, None, hearing.own.erased_at, "consent")
         basis = "consent" if status else None
         return Standing(status, bool(objections) or suppressed, event and event.id, event and event.at, basis)

@@ -7,8 +7,9 @@ from typing import Any
 
 from tests.changes.polling import follow
 from tests.changes.test_snapshot import snapshot
+from tests.harness.databases import Databases
 from tests.harness.effort import effort
-from tests.harness.service import Maywe
+from tests.harness.service import Maywe, in_process
 
 ADA, OLD = {"type": "customer", "id": "ada"}, {"type": "customer", "id": "old"}
 OFFERS = {"purpose": "offers", "channel": "email"}
@@ -97,6 +98,21 @@ async def test_what_an_erasure_stops_is_no_yes_in_any_row(maywe: Maywe) -> None:
     assert (await maywe.ask(ADA, **OFFERS))["decision"] is True
     for rows in await told(maywe, ADA):
         assert rows["offers", "email"] == ("given", False)
+
+
+async def test_a_consent_that_an_erasure_ended_does_not_expire(
+    databases: Databases, engine: str, shop: dict[str, Any]
+) -> None:
+    moment = [datetime.now(UTC)]
+    async with in_process(databases.make(engine), clock=lambda: moment[0]) as maywe:
+        await maywe.publish(shop)
+        await maywe.choose(ADA, OFFERS | {"choice": "give"}, notice="conformance-1")
+        await maywe.establish(OLD, {"fact": "enquiry", "reference": "question"})
+        await maywe.http.post(f"/v1/subjects/{await maywe.find(OLD)}/erasure", json={})
+        await maywe.http.post(f"/v1/subjects/{await maywe.find(ADA)}/identifiers", json=OLD)
+        moment[0] += timedelta(days=800)
+        for rows in await told(maywe, ADA):
+            assert rows["offers", "email"] == ("withdrawn", True)
 
 
 async def test_a_consent_from_before_an_erasure_is_no_yes_in_any_row(maywe: Maywe) -> None:
