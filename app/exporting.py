@@ -119,9 +119,9 @@ def _on_scopes(hearing: Hearing) -> Iterator[Event]:
 def _suppression(person: Person) -> Iterator[Event]:
     """What an erasure left to whoever came after it, as the one word that rows have for it: no marketing until a newer
     consent."""
-    erased_at = max(person.own.erasures, default=None)
-    if erased_at is not None:
-        yield Event(id="", type="choice.object", at=erased_at, position=0, side="", scope=ALL_MARKETING)
+    since = person.own.suppressed_since
+    if since is not None:
+        yield Event(id="", type="choice.object", at=since, position=0, side="", scope=ALL_MARKETING)
 
 
 def _facts(person: Person, hearing: Hearing, timeline: Timeline) -> Iterator[Event]:

@@ -66,9 +66,9 @@ class Listing:
         rows += [bare_row("subject.linked", subject_id=one, details={"attached": other}) for one, other in attached]
         rows += [bare_row("subject.merged", subject_id=other, merged_into=one) for one, other in merged]
         rows += [
-            bare_row("subject.linked", subject_id=state.subject_id, details={"suppressed_since": instant(erased_at)})
+            bare_row("subject.linked", subject_id=state.subject_id, details={"suppressed_since": instant(since)})
             for state in chunk
-            if (erased_at := max(state.erasures, default=None)) is not None
+            if (since := state.suppressed_since) is not None
         ]
         return [(row, named.get(row.subject_id or "")) for row in rows if self._wanted.passes(row)]
 

@@ -123,7 +123,7 @@ def _entry(version: Published, catalogue: Catalogue, position: int, key_id: str)
     at = version.published_at
     data = {
         "version": version.version,
-        "effective_from": version.effective_from.isoformat(),
+        "effective_from": instant(version.effective_from),
         "material_changes": list(catalogue.material_changes),
         "content": version.content_digest,
         "key_id": key_id,

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from app.documents import instant
 from app.storage.ledger import Entry
 
 TYPES = (
@@ -29,7 +28,6 @@ _DETAILS: dict[str, tuple[str, ...]] = {
     "subject.unlinked": ("attached",),
     "catalogue.published": ("version", "effective_from", "material_changes"),
 }
-_INSTANTS = {"effective_from", "until", "suppressed_since"}
 
 
 class Row(NamedTuple):
@@ -141,8 +139,6 @@ def _happened(entry: Entry) -> Iterator[dict[str, Any]]:
 
 def _details(entry: Entry) -> dict[str, Any]:
     details = {name: entry.data[name] for name in _DETAILS.get(entry.type, ()) if name in entry.data}
-    for name in _INSTANTS & details.keys():
-        details[name] = instant(datetime.fromisoformat(details[name]))
     if "reference" in entry.data:
         details["reference_digest"] = entry.data["reference"]
     if entry.type == "fact.child":

@@ -38,10 +38,10 @@ def import_file(file: Path, results: Path | None, *, dry_run: bool) -> None:
     Interrupted, and started again with the same file, it goes on where it was. Exit status 1 if any row was refused."""
     if not file.is_file():
         raise click.ClickException(f"{file} is no regular file: an import reads it more than once")
-    if results is not None and results.exists() and not results.is_file():
-        raise click.ClickException(f"{results} is no regular file: an import that goes on reads what it told")
     suffix = ".dry-run.csv" if dry_run else ".results.csv"
     kept = results or file.with_name(file.name + suffix)
+    if kept.exists() and not kept.is_file():
+        raise click.ClickException(f"{kept} is no regular file: an import that goes on reads what it told")
     try:
         with said_plainly():
             if dry_run and results is None and are_results(kept):

@@ -132,7 +132,7 @@ def standings(
 def standings_told(state: State, timeline: Timeline, now: datetime) -> dict[tuple[str, str | None], Standing]:
     """Every standing that was ever told, as it is now: what time or a newer notice made of it, recorded or not. And
     those on channels a newer notice has that what was said before it reaches: no row tells of them yet (version 0)."""
-    folded = standings(state, {**state.standings, **state.by_purpose}, timeline, now)
+    folded = standings(state, dict.fromkeys((*state.standings, *state.by_purpose)), timeline, now)
     return {
         (purpose, channel): standing
         for (purpose, channel), standing in folded.items()

@@ -97,8 +97,8 @@ class Case:
     @property
     def noes_anywhere(self) -> list[Event]:
         """The noes in force on any channel that the purpose has or a no was said on, oldest first."""
-        if not self.hearing.has_noes(self.key):
-            return []
+        if self._noes_anywhere is None and not self.hearing.has_noes(self.key):
+            self._noes_anywhere = []
         if self._noes_anywhere is None:
             said_on = {no.channel for no in self.hearing.noes_in_force(self.key, None)} - {None}
             places = {*(self.plan.purpose.channels or (None,)), *said_on}

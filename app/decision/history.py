@@ -52,17 +52,13 @@ class History:
             return []
         return [e for e in self._counted(self._state.scopes) if e.scope == scope and e.type == choice]
 
-    @property
-    def erased_at(self) -> datetime | None:
-        """The latest erasure behind which this history does not reach."""
-        return max(self._state.erasures, default=None)
-
     def is_suppressed(self, purpose: str, channel: str | None) -> bool:
         """Whether an erasure lies behind, and no valid consent for a marketing purpose and channel is newer."""
-        if self.erased_at is None:
+        since = self._state.suppressed_since
+        if since is None:
             return False
         give = self.latest_give(purpose, channel)
-        return give is None or give.at <= self.erased_at
+        return give is None or give.at <= since
 
     # Sides of a merge
 

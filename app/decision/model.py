@@ -87,6 +87,11 @@ class State:
     ends_told: dict[str, datetime] = field(default_factory=dict)  # "purpose evidence" -> the last end that was told
     due_told: dict[str, datetime] = field(default_factory=dict)  # data category -> since when told to be due
 
+    @property
+    def suppressed_since(self) -> datetime | None:
+        """The latest erasure behind the history: no answer reaches back behind it (domain 3.4)."""
+        return max(self.erasures, default=None)
+
     def events(self) -> list[Event]:
         """Every event, in no particular order."""
         return [*(e for events in self.by_purpose.values() for e in events), *self.scopes, *self.facts]

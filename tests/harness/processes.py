@@ -80,8 +80,8 @@ def _run(arguments: list[str], env: dict[str, str], stdout: str, stderr: str) ->
         os.close(opened)
     random.seed()
     # A worker of this server is forked like the server itself, and may therefore have one: it is no daemon's child.
-    uvicorn._subprocess.spawn = multiprocessing.get_context("fork")  # type: ignore[assignment]
-    multiprocessing.process.current_process()._config["daemon"] = False  # type: ignore[attr-defined]
+    uvicorn._subprocess.spawn = multiprocessing.get_context("fork")  # type: ignore[assignment]  # typed as spawn
+    multiprocessing.process.current_process()._config["daemon"] = False  # type: ignore[attr-defined]  # not public
     main.main(arguments, prog_name="maywe")
 
 

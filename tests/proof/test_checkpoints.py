@@ -143,4 +143,4 @@ async def _rewrite(maywe: Maywe, statement: str) -> None:
         return
     with psycopg.connect(maywe.url) as server:
         for one in ("ALTER TABLE ledger DISABLE TRIGGER USER", statement, head):
-            server.execute(one)  # type: ignore[arg-type]
+            server.execute(one.encode())

@@ -74,7 +74,7 @@ def _rows(maywe: Maywe, query: str) -> list[Any]:
         finally:
             connection.close()
     with psycopg.connect(maywe.url) as server:
-        return server.execute(query).fetchall()  # type: ignore[arg-type]
+        return server.execute(query.encode()).fetchall()
 
 
 def everything(maywe: Maywe) -> bytes:
@@ -88,7 +88,7 @@ def everything(maywe: Maywe) -> bytes:
     dump = dumped(maywe.url)
     with psycopg.connect(maywe.url) as server:
         for (table,) in server.execute(names).fetchall():
-            with server.cursor().copy(f"COPY {table} TO STDOUT (FORMAT BINARY)") as copied:  # type: ignore[arg-type]
+            with server.cursor().copy(f"COPY {table} TO STDOUT (FORMAT BINARY)".encode()) as copied:
                 dump += b"".join(bytes(part) for part in copied)
     return dump
 

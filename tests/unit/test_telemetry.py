@@ -214,8 +214,11 @@ def test_the_error_being_handled_is_told(log):
 def test_codes_of_an_error_are_told():
     refused = ConnectionRefusedError(111, PERSON)
     assert describe(refused) == {"error": "ConnectionRefusedError", "frames": [], "errno": "ECONNREFUSED"}
-    original = Exception(PERSON)
-    original.sqlstate = "40001"  # type: ignore[attr-defined]
+
+    class Original(Exception):
+        sqlstate = "40001"
+
+    original = Original(PERSON)
     assert describe(OperationalError("", {}, original))["sqlstate"] == "40001"
 
 
